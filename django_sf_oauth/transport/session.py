@@ -1,0 +1,172 @@
+"""One exchange with the authorization host."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from django.views.decorators.debug import sensitive_variables
+from oauthlib.oauth2 import OAuth2Token, WebApplicationClient
+from requests_oauthlib import OAuth2Session
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from django_sf_oauth.adapters import Exchange, PooledAdapter, shared_adapter, watch
+from django_sf_oauth.protocol.errors import Refusal, transport_refusal
+
+__all__ = ["Answer", "ExchangeSession"]
+
+LARGEST_ANSWER = 256 * 1024  # bytes, decompressed; a token answer takes about two thousand
+CHUNK = 8 * 1024
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A complete answer, whatever its status. The body may hold tokens.
+
+    Attributes:
+        retry_after: seconds, from the header; None when it is absent or cannot be read.
+    """
+
+    status: int
+    content_type: str
+    retry_after: float | None
+    body: bytes = field(repr=False)
+
+
+class _BodyBuilder(WebApplicationClient):
+    """Builds the bodies of the requests and leaves the answers alone.
+
+    oauthlib takes null and empty tokens for an answer, and raises a `Warning` that holds the tokens when the
+    scope differs. The protocol reads them instead.
+    """
+
+    def parse_request_body_response(self, body: str, scope: object = None, **kwargs: Any) -> OAuth2Token:
+        return OAuth2Token({})
+
+
+class ExchangeSession(OAuth2Session):
+    """Sends one request to one endpoint, and nothing anywhere else.
+
+    No redirect is followed, no cookie kept, nothing sent twice, no scope compared.
+
+    Args:
+        endpoint: the URL, already trusted. All requests go there, wherever the library would send them.
+        connect: seconds until the connection stands.
+        deadline: of the whole exchange, by ``time.monotonic()``.
+    """
+
+    def __init__(self, *, client_id: str, endpoint: str, connect: float, deadline: float) -> None:
+        super().__init__(client=_BodyBuilder(client_id))
+        self._endpoint = endpoint
+        self._connect_timeout = connect
+        self._exchange = Exchange(deadline=deadline)
+        self._answer: Answer | Refusal | None = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint as requests-oauthlib wants to see it.
+
+        That library refuses plain http unless a variable of the environment allows it for every host of the
+        process. Here a host on loopback is trusted by name instead, before the session is made.
+        """
+        return "https://" + self._endpoint.partition("://")[2]
+
+    @sensitive_variables()
+    def run(self, ask: Callable[[ExchangeSession], object]) -> Answer | Refusal:
+        """Lets `ask` make its request, and gives the answer to it or the reason why there is none."""
+        try:
+            ask(self)
+        except Exception as error:
+            # Whatever a library raises may hold the request. An answer that came before is not lost with it.
+            return self._answer or self._fault(error)
+        return self._answer or transport_refusal("connection")
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        request.url = self._endpoint
+        return super().prepare_request(request)
+
+    @sensitive_variables()
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Sends it and keeps the answer from the library, which would log it."""
+        with watch(self._exchange):
+            self._answer = self._ask(request, kwargs)
+        return _nothing_to_see()
+
+    @sensitive_variables()
+    def _ask(self, request: requests.PreparedRequest, settings: dict[str, Any]) -> Answer | Refusal:
+        remaining = self._exchange.remaining
+        if remaining <= 0:
+            return transport_refusal("timeout")
+        adapter = shared_adapter()
+        # Another adapter than ours cannot tell, so the worst is assumed of it.
+        self._exchange.request_sent = not isinstance(adapter, PooledAdapter)
+        response = adapter.send(
+            request,
+            stream=True,
+            timeout=(min(self._connect_timeout, remaining), remaining),
+            verify=settings.get("verify", True),
+            cert=settings.get("cert"),
+            proxies=settings.get("proxies"),
+        )
+        with response:
+            return _read(response)
+
+    def _fault(self, error: Exception) -> Refusal:
+        late = isinstance(error, requests.Timeout) or self._exchange.remaining <= 0
+        reason = "timeout" if late else "connection"
+        logger.warning("host=%s reason=%s cause=%s", urlsplit(self._endpoint).netloc, reason, type(error).__name__)
+        return transport_refusal(reason, answer_lost=self._exchange.request_sent and not _never_connected(error))
+
+
+@sensitive_variables()
+def _read(response: requests.Response) -> Answer | Refusal:
+    status = response.status_code
+    if 300 <= status < 400:
+        # RFC 9700 section 4.12: a redirected token request takes the secret and the refresh token with it.
+        return transport_refusal("redirect", status=status, answer_lost=True)
+    body = _body(response)
+    if body is None:
+        return transport_refusal("too_large", status=status, answer_lost=True)
+    return Answer(
+        status=status,
+        content_type=response.headers.get("Content-Type", ""),
+        retry_after=_seconds(response.headers.get("Retry-After")),
+        body=body,
+    )
+
+
+@sensitive_variables()
+def _body(response: requests.Response) -> bytes | None:
+    body = bytearray()
+    for chunk in response.iter_content(CHUNK):
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            return None
+    return bytes(body)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    if retry_after is None:
+        return None
+    try:
+        return float(Retry().parse_retry_after(retry_after))
+    except (HTTPError, ValueError, OverflowError):
+        return None
+
+
+def _never_connected(error: Exception) -> bool:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError)
+
+
+def _nothing_to_see() -> requests.Response:
+    response = requests.Response()
+    response.request = requests.PreparedRequest()
+    return response
