@@ -1,0 +1,3 @@
+"""The engine that keeps grants alive, on a small protocol that the rows implement."""
+
+from __future__ import annotations

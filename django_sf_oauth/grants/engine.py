@@ -1,0 +1,78 @@
+"""One refresh per (connection, generation) and process, on threads of our own.
+
+A helper thread has its own database connection, so that neither ``ATOMIC_REQUESTS`` nor an exception in the caller
+can undo what it stored; its caller may lose patience or be cancelled while the exchange goes on to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+
+from .contract import GrantStore, Outcome
+
+__all__ = ["Engine"]
+
+THREADS = 64  # exchanges in flight per process; more wait their turn
+
+Refresh = Callable[..., Outcome]
+
+
+class Engine:
+    """Hands refreshes to helper threads and lets everybody wait for the same one."""
+
+    def __init__(self, store: GrantStore, refresh: Refresh) -> None:
+        self._store = store
+        self._refresh = refresh
+        self._start_over()
+        with suppress(AttributeError):  # Windows does not fork
+            # A forked child has neither its parent's threads nor the answers that they wait for.
+            os.register_at_fork(after_in_child=self._start_over)
+
+    def _start_over(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[tuple[int, int, bool], Future[Outcome]] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sf-oauth-refresh")
+
+    def refresh(self, key: int, generation: int, *, forced: bool = False, patience: float) -> Outcome:
+        """Refreshes, or joins the refresh that is under way.
+
+        Args:
+            key: primary key of the row.
+            generation: the one whose access token was refused.
+            forced: see `Refresher`.
+            patience: seconds after which the caller gives up waiting; the refresh itself goes on.
+        """
+        flight = self.submit(key, generation, forced=forced)
+        if not wait([flight], patience).done:
+            return Outcome(kind="unavailable", reason="patience", retry_after=patience)
+        return flight.result()
+
+    def submit(self, key: int, generation: int, *, forced: bool = False) -> Future[Outcome]:
+        """The refresh of this generation, started if it was not."""
+        if self._store.inline():
+            return self._run_inline(key, generation, forced)
+        flight = (key, generation, forced)
+        with self._lock:
+            if flight not in self._flights:
+                self._flights[flight] = self._threads.submit(self._fly, *flight)
+            return self._flights[flight]
+
+    def _run_inline(self, key: int, generation: int, forced: bool) -> Future[Outcome]:
+        done: Future[Outcome] = Future()
+        try:
+            done.set_result(self._refresh(key, generation, forced=forced))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    def _fly(self, key: int, generation: int, forced: bool) -> Outcome:
+        try:
+            return self._refresh(key, generation, forced=forced)
+        finally:
+            with self._lock:
+                del self._flights[key, generation, forced]
+            self._store.let_go()

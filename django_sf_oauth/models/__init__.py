@@ -1,0 +1,11 @@
+"""The rows: a user's connections, their history, the attempts to connect, and what is held back."""
+
+from __future__ import annotations
+
+from .attempt import ConnectAttempt
+from .connection import SalesforceConnection
+from .event import ConnectionEvent
+from .hold import Hold
+from .revocation import PendingRevocation
+
+__all__ = ["ConnectAttempt", "ConnectionEvent", "Hold", "PendingRevocation", "SalesforceConnection"]

@@ -1,0 +1,257 @@
+"""A user's connection to one Salesforce org."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import Error, connections, models, router, transaction
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from django_sf_oauth.conf import DEFAULT_ALIAS, get_app
+from django_sf_oauth.exceptions import TokenUnreadable
+from django_sf_oauth.fields import SealedTextField, TrueOrNullField
+from django_sf_oauth.grants.contract import Status
+from django_sf_oauth.grants.outcome import raise_unless_active, raise_unless_renewed
+
+from .fenced_save import GuardedModel
+from .queryset import SalesforceConnectionQuerySet
+
+if TYPE_CHECKING:
+    from requests.auth import AuthBase
+    from simple_salesforce import Salesforce
+
+    from django_sf_oauth.client import Client
+    from django_sf_oauth.grants.contract import Grant, Outcome
+
+__all__ = ["SalesforceConnection"]
+
+TOUCH_EVERY = timedelta(hours=1)
+ADOPTED = (
+    "access_token",
+    "refresh_token",
+    "instance_url",
+    "expires_at",
+    "status",
+    "reason",
+    "generation",
+)
+
+
+class SalesforceConnection(GuardedModel):
+    """One row per (user, app, organization, Salesforce user)."""
+
+    Status = Status
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="salesforce_connections",
+        verbose_name=_("user"),
+    )
+    app = models.CharField(_("connected app"), max_length=64, default=DEFAULT_ALIAS)
+    organization_id = models.CharField(_("organization id"), max_length=18)
+    salesforce_user_id = models.CharField(_("Salesforce user id"), max_length=18)
+    username = models.CharField(_("Salesforce username"), max_length=255, blank=True)
+    organization_name = models.CharField(_("organization"), max_length=255, blank=True)
+    is_sandbox = models.BooleanField(_("sandbox"), default=False)
+    instance_url = models.URLField(_("instance URL"), max_length=255)
+    login_url = models.URLField(_("login URL"), max_length=255)
+    scopes = models.JSONField(_("scopes"), default=list)
+    status = models.CharField(_("status"), max_length=32, choices=Status.choices, default=Status.ACTIVE)
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    is_default = TrueOrNullField(_("default"), default=None, blank=True)
+
+    access_token = SealedTextField(null=True)
+    refresh_token = SealedTextField(null=True)
+    issued_at = models.DateTimeField(_("issued at"), null=True, editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, editable=False)
+    lease_owner = models.UUIDField(null=True, editable=False)
+    lease_until = models.BigIntegerField(null=True, editable=False)
+    in_doubt_since = models.DateTimeField(null=True, editable=False)
+    failure_count = models.PositiveIntegerField(_("failures"), default=0, editable=False)
+    backoff_step = models.PositiveIntegerField(default=0, editable=False)
+    retry_at = models.DateTimeField(null=True, editable=False)
+
+    connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
+    last_refreshed_at = models.DateTimeField(_("last refreshed at"), null=True, editable=False)
+    next_refresh_at = models.DateTimeField(_("next refresh at"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = SalesforceConnectionQuerySet.as_manager()
+
+    GUARDED = frozenset(
+        {
+            "access_token",
+            "refresh_token",
+            "generation",
+            "issued_at",
+            "expires_at",
+            "instance_url",
+            "login_url",
+            "scopes",
+            "connected_at",
+            "is_default",
+            "lease_owner",
+            "lease_until",
+            "in_doubt_since",
+            "failure_count",
+            "backoff_step",
+            "retry_at",
+            "status",
+            "reason",
+            "last_used_at",
+            "last_refreshed_at",
+            "next_refresh_at",
+        }
+    )
+
+    ENDS_WITH = {"refresh_token": {"lease_owner": None, "lease_until": None, "in_doubt_since": None}}
+
+    class Meta:
+        verbose_name = _("Salesforce connection")
+        verbose_name_plural = _("Salesforce connections")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "app", "organization_id", "salesforce_user_id"],
+                name="sf_oauth_one_per_identity",
+            ),
+            models.UniqueConstraint(fields=["user", "is_default"], name="sf_oauth_one_default"),
+        ]
+        indexes = [models.Index(fields=["next_refresh_at"], name="sf_oauth_due")]
+
+    def __str__(self) -> str:
+        return self.username or f"{self.organization_id}/{self.salesforce_user_id}"
+
+    @property
+    def reconnect_url(self) -> str:
+        """Path on this site where a browser can connect it again; empty without the package's URLs."""
+        try:
+            return reverse("sf_oauth:reconnect", args=[self.uuid])
+        except NoReverseMatch:
+            return ""
+
+    def client(self) -> Client:
+        """A ``requests.Session`` on this connection's REST API; it refreshes itself."""
+        from django_sf_oauth.client import Client  # not at start-up: it brings requests
+
+        return Client(self)
+
+    def auth(self) -> AuthBase:
+        """For ``auth=`` of any requests call or session."""
+        from django_sf_oauth.client import ConnectionAuth
+
+        return ConnectionAuth(self)
+
+    def simple_salesforce(self) -> Salesforce:
+        """A ``simple_salesforce.Salesforce`` that refreshes itself.
+
+        Raises:
+            ConfigurationError: simple-salesforce is not installed.
+        """
+        from django_sf_oauth.client import simple_salesforce
+
+        return simple_salesforce(self)
+
+    def valid_access_token(self) -> str:
+        """An access token that has not run out as far as is known; refreshed if it has.
+
+        The escape hatch: whoever holds the text has to deal with a 401 alone.
+
+        Raises:
+            SalesforceOAuthError: the connection is not active, or the refresh failed.
+        """
+        raise_unless_active(self)
+        if self.access_token is None or (self.expires_at and self.expires_at <= timezone.now()):
+            self.renew(self.generation)
+        return self.bearer()
+
+    def refresh(self) -> None:
+        """Refreshes now, also during a back-off; success makes a blocked connection active again.
+
+        Raises:
+            ReconnectRequired, AccessBlocked, ConfigurationError, TemporarilyUnavailable, NotConnected
+        """
+        self.renew(self.generation, forced=True)
+
+    def disconnect(self, *, actor: Any = None) -> bool:
+        """Forgets the tokens at once and revokes the grant at Salesforce, now or later.
+
+        Returns:
+            Whether Salesforce has confirmed it already; if not, `revoke_pending` will go on trying.
+        """
+        from .disconnect import disconnect  # it imports this module
+
+        return disconnect(self, actor=actor)
+
+    def bearer(self) -> str:
+        """The stored access token, for one request.
+
+        Raises:
+            SalesforceOAuthError: the connection is not active, or its token could not be read nor renewed.
+        """
+        raise_unless_active(self)
+        if self.access_token is None:
+            self.renew(self.generation)
+        self.touch()
+        try:
+            return self._plain_access_token()
+        except TokenUnreadable:
+            # The refresh token may still open; if not, the refresh flags the connection for a reconnect.
+            self.renew(self.generation)
+            return self._plain_access_token()
+
+    def _plain_access_token(self) -> str:
+        return self.access_token.reveal() if self.access_token else ""
+
+    def renew(self, refused_generation: int, *, forced: bool = False) -> None:
+        """Sees to tokens of a later generation than the one that Salesforce refused, and adopts them."""
+        from .store import engine  # it imports this module
+
+        if self.generation > refused_generation:
+            return
+        patience = get_app(self.app).timeouts.wait
+        outcome = engine.refresh(self.pk, refused_generation, forced=forced, patience=patience)
+        self.adopt(outcome)
+        raise_unless_renewed(outcome, self)
+
+    def adopt(self, outcome: Outcome) -> None:
+        """Takes over what the refresh stored, without a query: this transaction may not see it yet."""
+        if outcome.grant is not None and outcome.grant.generation >= self.generation:
+            self._adopt_grant(outcome.grant)
+
+    def _adopt_grant(self, grant: Grant) -> None:
+        # The generation comes last: a thread that reads it and then the token never holds too new a number.
+        for name in ADOPTED:
+            setattr(self, name, getattr(grant, name))
+        self._remember(ADOPTED)
+
+    def touch(self) -> None:
+        """Notes, at most once an hour, that the connection is in use."""
+        now = timezone.now()
+        if self.last_used_at is not None and now - self.last_used_at < TOUCH_EVERY:
+            return
+        self.last_used_at = now
+        self._remember(["last_used_at"])
+        using = router.db_for_write(type(self), instance=self)
+        # After the commit: inside the caller's transaction it would lock the row against a refresh. A note that
+        # cannot be written is no reason to fail.
+        with suppress(Error, SynchronousOnlyOperation):
+            transaction.on_commit(partial(self._note_use, now, using), using=using, robust=True)
+
+    def _note_use(self, now: datetime, using: str) -> None:
+        """Writes it unless somebody has the row locked: the user's call must not wait for them."""
+        skip_locked = connections[using].features.has_select_for_update_skip_locked
+        rows = type(self)._base_manager.using(using).filter(pk=self.pk)
+        with transaction.atomic(using=using):
+            if rows.select_for_update(skip_locked=skip_locked).values_list("pk").first():
+                rows.update(last_used_at=now)

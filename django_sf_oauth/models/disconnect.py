@@ -1,0 +1,140 @@
+"""Giving a connection up: unusable at once, revoked at Salesforce now or later.
+
+``SalesforceConnection.disconnect()`` is a promise of the model, so both halves are told here; the words that go to
+Salesforce are the transport's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import connections, router, transaction
+from django.views.decorators.debug import sensitive_variables
+
+from django_sf_oauth.conf import get_app
+from django_sf_oauth.exceptions import ConfigurationError, NotConnected, TokenUnreadable
+from django_sf_oauth.grants.contract import Status
+from django_sf_oauth.protocol.errors import Refusal
+
+from .connection import SalesforceConnection
+from .event import ConnectionEvent
+from .record import record, record_revoked
+from .revocation import PendingRevocation
+
+__all__ = ["disconnect", "forget_later", "give_up", "hand_on_default", "revoke_after_commit", "revoke_now"]
+
+Kind = ConnectionEvent.Kind
+
+
+def disconnect(connection: SalesforceConnection, *, actor: Any = None) -> bool:
+    """Forgets the tokens in one commit, then tells Salesforce. Returns whether Salesforce confirmed it."""
+    pending = give_up(connection, actor=actor)
+    return pending is not None and revoke_after_commit(pending)
+
+
+def give_up(connection: SalesforceConnection, *, actor: Any = None) -> PendingRevocation | None:
+    """The local half: from its commit on nothing here can use the grant. Returns what Salesforce must be told."""
+    using = router.db_for_write(SalesforceConnection)
+    with transaction.atomic(using=using):
+        row = _locked(connection, using)
+        pending = forget_later(row, reason="disconnected")
+        if row.status != Status.DISCONNECTED:
+            _forget(row)
+            row.refresh_from_db(using)
+            record(row, Kind.DISCONNECTED, actor=actor)
+    connection.refresh_from_db(using)
+    return pending
+
+
+def _locked(connection: SalesforceConnection, using: str) -> SalesforceConnection:
+    """The row, with all others of its user locked too, since one of these may become the default.
+
+    By primary key: whoever locks several of a user's rows does it in this order, so that nobody deadlocks.
+    """
+    rows = SalesforceConnection.objects.using(using).select_for_update()
+    locked = {row.pk: row for row in rows.filter(user=connection.user_id).order_by("pk")}
+    if connection.pk not in locked:
+        raise NotConnected(connection_id=connection.uuid)
+    return locked[connection.pk]
+
+
+def revoke_after_commit(pending: PendingRevocation) -> bool:
+    """Asks at once, or after the commit of the caller's transaction, which may still bring the tokens back."""
+    using = router.db_for_write(SalesforceConnection)
+    if all(getattr(block, "_from_testcase", False) for block in connections[using].atomic_blocks):
+        return revoke_now(pending)
+    transaction.on_commit(partial(revoke_now, pending), using=using, robust=True)
+    return False
+
+
+@sensitive_variables()
+def forget_later(connection: SalesforceConnection, *, reason: str) -> PendingRevocation | None:
+    """Notes, in the caller's transaction, the grant that Salesforce has to be told to forget, and why."""
+    token = connection.refresh_token or connection.access_token
+    if token is None:
+        return None
+    try:
+        plain = token.reveal()
+    except TokenUnreadable:
+        return None  # what no key opens cannot be revoked from here
+    return PendingRevocation.objects.create(
+        token=plain,
+        reason=reason,
+        app=connection.app,
+        login_url=connection.login_url,
+        connection_uuid=connection.uuid,
+        organization_id=connection.organization_id,
+    )
+
+
+def _forget(row: SalesforceConnection) -> None:
+    SalesforceConnection.objects.filter(pk=row.pk).update(
+        access_token=None,
+        refresh_token=None,
+        generation=row.generation + 1,  # a refresh that is in flight finds that it came too late
+        status=Status.DISCONNECTED,
+        reason="",
+        is_default=None,
+        expires_at=None,
+        next_refresh_at=None,
+        lease_owner=None,
+        lease_until=None,
+        in_doubt_since=None,
+    )
+    if row.is_default:
+        hand_on_default(row)
+
+
+def hand_on_default(row: SalesforceConnection) -> None:
+    """Makes another of the user's connections their default, if there is one."""
+    # On the primary: a replica does not know yet what this transaction did.
+    using = router.db_for_write(SalesforceConnection)
+    rows = SalesforceConnection.objects.using(using).filter(user=row.user_id)
+    heir = rows.connected().order_by("status", "pk").first()  # "active" comes first
+    if heir is not None and not rows.filter(is_default=True).exists():
+        rows.filter(pk=heir.pk).update(is_default=True)
+
+
+def revoke_now(pending: PendingRevocation) -> bool:
+    """Asks Salesforce once. Returns whether the grant is gone; if not, it is tried again later."""
+    from django_sf_oauth import transport  # not at start-up: it brings requests and oauthlib
+
+    try:
+        app = get_app(pending.app)
+        answer = transport.revoke(
+            app.within(app.timeouts.wait),  # somebody may be waiting for the page, and it can be repeated
+            login_url=pending.login_url,
+            token=pending.token.reveal() if pending.token else "",
+        )
+    except (ConfigurationError, TokenUnreadable):
+        pending.postpone()
+        return False
+    if isinstance(answer, Refusal):
+        pending.postpone()
+        return False
+    with transaction.atomic(using=router.db_for_write(PendingRevocation)):
+        connection = SalesforceConnection._base_manager.filter(uuid=pending.connection_uuid).first()
+        record_revoked(pending, connection)
+        pending.delete()
+    return True

@@ -1,0 +1,83 @@
+"""The one place where a change becomes an audit event and a signal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import router, transaction
+
+from django_sf_oauth import signals
+
+from .event import ConnectionEvent
+
+if TYPE_CHECKING:
+    from .connection import SalesforceConnection
+    from .revocation import PendingRevocation
+
+__all__ = ["notify", "record", "record_failure", "record_revoked"]
+
+Kind = ConnectionEvent.Kind
+
+SIGNALS = {
+    Kind.CONNECTED: signals.connected,
+    Kind.RECONNECTED: signals.reconnected,
+    Kind.RECONNECT_REQUIRED: signals.reconnect_required,
+    Kind.BLOCKED: signals.blocked,
+    Kind.RECOVERED: signals.recovered,
+    Kind.DISCONNECTED: signals.disconnected,
+}
+
+
+def record(
+    connection: SalesforceConnection,
+    kind: ConnectionEvent.Kind,
+    *,
+    reason: str = "",
+    actor: Any = None,
+    user_stays: bool = True,
+) -> None:
+    """Writes the event in the caller's transaction and sends its signal once that is committed."""
+    ConnectionEvent.objects.create(
+        kind=kind,
+        reason=reason,
+        connection=None if kind == Kind.DELETED else connection,
+        connection_uuid=connection.uuid,
+        user_id=connection.user_id if user_stays else None,
+        actor=actor,
+        app=connection.app,
+        organization_id=connection.organization_id,
+        salesforce_user_id=connection.salesforce_user_id,
+        username=connection.username,
+    )
+    if signal := SIGNALS.get(kind):
+        details: dict[str, Any] = {"reason": reason} if reason else {}
+        notify(signal, connection, **details)
+
+
+def record_failure(user: Any, *, app: str, reason: str, connection: SalesforceConnection | None = None) -> None:
+    """Writes that the user's attempt to connect failed, with the connection that it was to renew, if any."""
+    if connection is not None:
+        record(connection, Kind.CONNECT_FAILED, reason=reason, actor=user)
+    else:
+        ConnectionEvent.objects.create(kind=Kind.CONNECT_FAILED, reason=reason, user=user, actor=user, app=app)
+
+
+def record_revoked(pending: PendingRevocation, connection: SalesforceConnection | None) -> None:
+    """Writes that Salesforce has forgotten a grant; its connection may be gone by now."""
+    ConnectionEvent.objects.create(
+        kind=Kind.REVOKED,
+        reason=pending.reason,
+        connection=connection,
+        connection_uuid=pending.connection_uuid,
+        user_id=connection.user_id if connection else None,
+        app=pending.app,
+        organization_id=pending.organization_id,
+    )
+
+
+def notify(signal: Any, connection: SalesforceConnection, **details: Any) -> None:
+    """Sends a signal after the commit; a receiver that fails is logged and disturbs nobody."""
+    transaction.on_commit(
+        lambda: signal.send_robust(sender=type(connection), connection=connection, **details),
+        using=router.db_for_write(type(connection)),
+    )

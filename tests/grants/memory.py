@@ -1,0 +1,181 @@
+"""Rows in memory for the engine, so that every interleaving can be played without a database."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import OperationalError
+
+from django_sf_oauth.conf import AppSettings
+from django_sf_oauth.fields import Sealed, seal
+from django_sf_oauth.grants.contract import Claim, Grant, Status, Verdict
+from django_sf_oauth.protocol.errors import Refusal
+from django_sf_oauth.protocol.tokens import TokenAnswer
+
+__all__ = ["Clock", "MemoryStore", "ScriptedAsk", "grant", "sealed"]
+
+KEY = 1
+
+
+def sealed(plain: str) -> Sealed:
+    return Sealed(seal(plain, "memory"), "memory")
+
+
+def grant(**values: Any) -> Grant:
+    defaults: dict[str, Any] = {
+        "key": KEY,
+        "uuid": uuid4(),
+        "app": "default",
+        "login_url": "https://login.salesforce.com",
+        "organization_id": "00D000000000001EAA",
+        "connected_at": datetime(2026, 11, 21, tzinfo=UTC),
+        "instance_url": "https://acme.my.salesforce.com",
+        "generation": 1,
+        "status": Status.ACTIVE,
+        "reason": "",
+        "access_token": sealed("access-1"),
+        "refresh_token": sealed("refresh-1"),
+    }
+    return Grant(**{**defaults, **values})
+
+
+@dataclass
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    now: float = 0.0
+    naps: list[float] = field(default_factory=list)
+    on_sleep: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += seconds
+        self.on_sleep()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@dataclass
+class Lease:
+    owner: UUID
+    until: float
+
+
+@dataclass
+class MemoryStore:
+    """One row, by the rules of `GrantStore`.
+
+    Attributes:
+        vanished: the refresh token is taken away between the reading of the row and its claim.
+        errors: are raised by the calls of that name, one each.
+    """
+
+    clock: Clock
+    row: Grant | None = field(default_factory=grant)
+    lease: Lease | None = None
+    in_doubt: bool = False
+    hold: str = ""
+    vanished: bool = False
+    open: bool = False
+    discarded: list[TokenAnswer] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    errors: dict[str, deque[Exception]] = field(default_factory=dict)
+    inline: Callable[[], bool] = lambda: False
+
+    def read(self, key: int) -> Grant | None:
+        self._opened("read")
+        return self.row
+
+    def held(self, grant: Grant) -> str:
+        return self.hold
+
+    def claim(self, grant: Grant, *, lease: float) -> Claim | None:
+        self._opened("claim")
+        current = self._row()
+        taken = self.lease is not None and self.lease.until > self.clock.now
+        if taken or (current.generation, current.backoff_step) != (grant.generation, grant.backoff_step):
+            return None
+        self.in_doubt = self.in_doubt or self.lease is not None
+        self.lease = Lease(uuid4(), self.clock.now + lease)
+        claimed = replace(current, refresh_token=None) if self.vanished else current
+        return Claim(grant=claimed, owner=self.lease.owner, in_doubt=self.in_doubt)
+
+    def store(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
+        self._opened("store")
+        if self.row is None or self.row.generation != claim.grant.generation:
+            self.discarded.append(answer)
+            return None
+        rotated = sealed(answer.refresh_token) if answer.refresh_token else self.row.refresh_token
+        self.row = replace(
+            self.row,
+            access_token=sealed(answer.access_token),
+            refresh_token=rotated,
+            generation=self.row.generation + 1,
+            status=Status.ACTIVE,
+            reason="",
+        )
+        self.lease, self.in_doubt = None, False
+        return self.row
+
+    def fail(self, claim: Claim, verdict: Verdict) -> bool:
+        self._opened("fail")
+        if self.lease is None or self.lease.owner != claim.owner:
+            return False
+        self.verdicts.append(verdict)
+        self.lease, self.in_doubt = None, verdict.in_doubt
+        self.row = replace(self._row(), backoff_step=self._row().backoff_step + 1)
+        if verdict.status is not None:
+            self.row = replace(self.row, status=verdict.status, reason=verdict.reason)
+        return True
+
+    def let_go(self) -> None:
+        self.open = False
+
+    def disconnect(self) -> None:
+        row = self._row()
+        self.row = replace(
+            row,
+            status=Status.DISCONNECTED,
+            access_token=None,
+            refresh_token=None,
+            generation=row.generation + 1,
+        )
+        self.lease = None
+
+    def fails(self, operation: str, *, times: int = 1, error: Exception | None = None) -> None:
+        self.errors.setdefault(operation, deque()).extend([error or OperationalError("down")] * times)
+
+    def _row(self) -> Grant:
+        assert self.row is not None
+        return self.row
+
+    def _opened(self, operation: str) -> None:
+        self.open = True
+        if planned := self.errors.get(operation):
+            raise planned.popleft()
+
+
+class ScriptedAsk:
+    """Stands for Salesforce: gives the answers in turn, and remembers which refresh tokens were spent."""
+
+    def __init__(self, store: MemoryStore, *answers: TokenAnswer | Refusal | Exception) -> None:
+        self.store = store
+        self.answers = deque(answers)
+        self.spent: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def __call__(self, app: AppSettings, *, login_url: str, refresh_token: str) -> TokenAnswer | Refusal:
+        assert not self.store.open, "a database connection is held while Salesforce is asked"
+        self.spent.append(refresh_token)
+        answer = self.answers.popleft()
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

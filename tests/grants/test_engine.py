@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from django_sf_oauth.grants.contract import Outcome
+from django_sf_oauth.grants.engine import Engine
+
+RENEWED = Outcome(kind="renewed")
+SOON = 10.0  # seconds; nothing here takes so long
+
+
+class Store:
+    """As much of a store as the engine itself asks for."""
+
+    def __init__(self, *, inline: bool = False) -> None:
+        self._inline = inline
+        self.let_go_by: list[str] = []
+
+    def inline(self) -> bool:
+        return self._inline
+
+    def let_go(self) -> None:
+        self.let_go_by.append(threading.current_thread().name)
+
+
+class Exchange:
+    """A refresh that goes on until the test says so."""
+
+    def __init__(self) -> None:
+        self.started = threading.Semaphore(0)
+        self.may_end = threading.Event()
+        self.calls: list[tuple[int, int, bool]] = []
+        self.threads: list[str] = []
+        self.end: Callable[[], Outcome] = lambda: RENEWED
+
+    def __call__(self, key: int, generation: int, *, forced: bool = False) -> Outcome:
+        self.calls.append((key, generation, forced))
+        self.threads.append(threading.current_thread().name)
+        self.started.release()
+        assert self.may_end.wait(SOON)
+        return self.end()
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    exchange = Exchange()
+    yield exchange
+    exchange.may_end.set()
+
+
+def engine_on(exchange: Exchange, store: Store | None = None) -> Engine:
+    some_store: Any = store or Store()
+    return Engine(some_store, exchange)
+
+
+class CountingEngine(Engine):
+    """Tells when a caller has started a refresh or joined one."""
+
+    joined = threading.Semaphore(0)
+
+    def submit(self, key: int, generation: int, *, forced: bool = False) -> Future[Outcome]:
+        flight = super().submit(key, generation, forced=forced)
+        self.joined.release()
+        return flight
+
+
+def test_many_threads_share_one_exchange(exchange: Exchange) -> None:
+    some_store: Any = Store()
+    engine = CountingEngine(some_store, exchange)
+
+    with ThreadPoolExecutor(20) as threads:
+        outcomes = [threads.submit(engine.refresh, 1, 7, patience=SOON) for _ in range(20)]
+        assert all(engine.joined.acquire(timeout=SOON) for _ in range(20))
+        exchange.may_end.set()
+
+    assert [outcome.result() for outcome in outcomes] == [RENEWED] * 20
+    assert exchange.calls == [(1, 7, False)]
+
+
+def test_those_who_join_wait_for_the_same_future(exchange: Exchange) -> None:
+    engine = engine_on(exchange)
+
+    futures = {engine.submit(1, 7) for _ in range(5)}
+
+    assert len(futures) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [(2, 7, False), (1, 8, False), (1, 7, True)], ids=["row", "generation", "forced"]
+)
+def test_another_refresh_flies_on_its_own(exchange: Exchange, other: tuple[int, int, bool]) -> None:
+    engine = engine_on(exchange)
+    key, generation, forced = other
+
+    one, two = engine.submit(1, 7), engine.submit(key, generation, forced=forced)
+
+    assert one is not two
+    exchange.may_end.set()
+    assert [one.result(SOON), two.result(SOON)] == [RENEWED] * 2
+    assert sorted(exchange.calls) == sorted([(1, 7, False), other])
+
+
+def test_who_loses_patience_leaves_the_refresh_to_go_on(exchange: Exchange) -> None:
+    store = Store()
+    engine = engine_on(exchange, store)
+
+    outcome = engine.refresh(1, 7, patience=0.01)
+
+    assert (outcome.kind, outcome.reason, outcome.retry_after) == ("unavailable", "patience", 0.01)
+    flight = engine.submit(1, 7)
+    exchange.may_end.set()
+    assert flight.result(SOON) is RENEWED
+    assert len(exchange.calls) == 1
+
+
+def test_the_exchange_runs_on_a_thread_that_closes_its_own_connections(exchange: Exchange) -> None:
+    store = Store()
+    exchange.may_end.set()
+
+    engine_on(exchange, store).refresh(1, 7, patience=SOON)
+
+    assert exchange.threads == store.let_go_by == ["sf-oauth-refresh_0"]
+
+
+def test_an_unforeseen_error_reaches_the_caller_and_is_forgotten(exchange: Exchange) -> None:
+    def fail() -> Outcome:
+        raise LookupError
+
+    engine = engine_on(exchange)
+    exchange.may_end.set()
+    exchange.end = fail
+    with pytest.raises(LookupError):
+        engine.refresh(1, 7, patience=SOON)
+    exchange.end = lambda: RENEWED
+
+    assert engine.refresh(1, 7, patience=SOON) is RENEWED
+
+
+def test_a_connection_that_cannot_be_closed_blocks_no_later_refresh(exchange: Exchange) -> None:
+    class Broken(Store):
+        def let_go(self) -> None:
+            super().let_go()
+            if len(self.let_go_by) == 1:
+                raise LookupError
+
+    engine = engine_on(exchange, Broken())
+    exchange.may_end.set()
+    with pytest.raises(LookupError):
+        engine.refresh(1, 7, patience=SOON)
+
+    assert engine.refresh(1, 7, patience=SOON) is RENEWED
+
+
+def test_inside_a_test_case_it_runs_on_the_callers_own_thread(exchange: Exchange) -> None:
+    store = Store(inline=True)
+    exchange.may_end.set()
+
+    outcome = engine_on(exchange, store).refresh(1, 7, patience=SOON)
+
+    assert outcome is RENEWED
+    assert exchange.threads == [threading.current_thread().name]
+    assert store.let_go_by == []
+
+
+def test_an_inline_error_reaches_the_caller(exchange: Exchange) -> None:
+    def fail() -> Outcome:
+        raise LookupError
+
+    exchange.may_end.set()
+    exchange.end = fail
+
+    with pytest.raises(LookupError):
+        engine_on(exchange, Store(inline=True)).refresh(1, 7, patience=SOON)
+
+
+def test_a_forked_child_starts_over() -> None:
+    # In a process of its own: a fork of this one, with its threads, would not be what a prefork server does.
+    child = subprocess.run(  # our own interpreter, our own module
+        [sys.executable, "-W", "error", "-m", "tests.grants.forking"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (child.returncode, child.stdout, child.stderr) == (0, "parent\n", "")

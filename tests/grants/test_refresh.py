@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from django.db import DatabaseError, InterfaceError
+from django.test import override_settings
+
+from django_sf_oauth.exceptions import ConfigurationError
+from django_sf_oauth.fields import Sealed
+from django_sf_oauth.grants.contract import Outcome, Status
+from django_sf_oauth.grants.refresh import EXPECTED_EXCHANGE, POLL, Refresher
+from django_sf_oauth.protocol.errors import Actor, Refusal
+from django_sf_oauth.protocol.tokens import TokenAnswer
+
+from .memory import KEY, Clock, Lease, MemoryStore, ScriptedAsk, grant, sealed
+
+NEW = TokenAnswer(access_token="access-2", refresh_token="refresh-2")
+NEWER = TokenAnswer(access_token="access-3", refresh_token="refresh-3")
+REVOKED = Refusal(actor=Actor.USER, reason="revoked")
+TIMEOUT = Refusal(actor=Actor.NOBODY, reason="timeout", answer_lost=True)
+
+
+class World:
+    """A row, a Salesforce and a clock."""
+
+    def __init__(self, *answers: TokenAnswer | Refusal | Exception) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(self.clock)
+        self.ask = ScriptedAsk(self.store, *answers)
+
+    def refresh(self, generation: int = 1, *, forced: bool = False) -> Outcome:
+        refresher = Refresher(
+            store=self.store, ask=self.ask, sleep=self.clock.sleep, monotonic=self.clock.monotonic
+        )
+        return refresher(KEY, generation, forced=forced)
+
+    @property
+    def refresh_token(self) -> str:
+        assert self.store.row is not None
+        return reveal(self.store.row.refresh_token)
+
+    def hold_the_lease(self, seconds: float) -> None:
+        self.store.lease = Lease(uuid4(), self.clock.now + seconds)
+
+
+def reveal(value: Sealed | None) -> str:
+    assert value is not None
+    return value.reveal()
+
+
+def test_a_refresh_spends_the_token_once_and_stores_both() -> None:
+    world = World(NEW)
+
+    outcome = world.refresh()
+
+    assert world.ask.spent == ["refresh-1"]
+    assert (outcome.kind, outcome.grant) == ("renewed", world.store.row)
+    assert outcome.grant is not None
+    assert outcome.grant.generation == 2
+    assert reveal(outcome.grant.access_token) == "access-2"
+    assert reveal(outcome.grant.refresh_token) == "refresh-2"
+    assert world.store.lease is None
+
+
+def test_an_answer_without_a_refresh_token_keeps_the_old_one() -> None:
+    world = World(TokenAnswer(access_token="access-2"))
+
+    outcome = world.refresh()
+
+    assert outcome.grant is not None
+    assert reveal(outcome.grant.refresh_token) == "refresh-1"
+
+
+def test_a_newer_generation_is_used_and_nobody_is_asked() -> None:
+    world = World()
+    world.store.row = grant(generation=8)
+
+    outcome = world.refresh(7)
+
+    assert (outcome.kind, outcome.grant) == ("renewed", world.store.row)
+    assert world.ask.spent == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [None, grant(status=Status.DISCONNECTED), grant(refresh_token=None)],
+    ids=["deleted", "disconnected", "no-refresh-token"],
+)
+def test_what_is_gone_is_not_asked_for(row: object) -> None:
+    world = World()
+    world.store.row = row  # type: ignore[assignment]  # of the table above
+
+    assert world.refresh(forced=True) == Outcome(kind="gone", grant=world.store.row)
+
+
+flagged = pytest.mark.parametrize(
+    ("status", "kind"), [(Status.RECONNECT_REQUIRED, "dead"), (Status.BLOCKED, "blocked")]
+)
+
+
+@flagged
+def test_a_flagged_connection_is_left_alone(status: Status, kind: str) -> None:
+    world = World()
+    world.store.row = grant(status=status, reason="why", generation=2, retry_in=60.0)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason, outcome.grant) == (kind, "why", world.store.row)
+
+
+def test_a_blocked_connection_is_probed_when_its_back_off_has_ended() -> None:
+    world = World(NEW)
+    world.store.row = grant(status=Status.BLOCKED, reason="app_blocked", generation=2, retry_in=0.0)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, world.store.row.status) == ("renewed", Status.ACTIVE)
+
+
+@flagged
+def test_a_flagged_connection_is_tried_when_somebody_asks_for_it(status: Status, kind: str) -> None:
+    world = World(NEW)
+    world.store.row = grant(status=status, reason="why", generation=2)
+
+    outcome = world.refresh(forced=True)
+
+    assert (outcome.kind, world.store.row.status) == ("renewed", Status.ACTIVE)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_hold_stops_even_those_who_insist(forced: bool) -> None:
+    world = World()
+    world.store.hold = "kill_switch"
+
+    outcome = world.refresh(forced=forced)
+
+    assert (outcome.kind, outcome.reason, world.ask.spent) == ("unavailable", "kill_switch", [])
+
+
+def test_a_back_off_is_kept_and_told() -> None:
+    world = World()
+    world.store.row = grant(retry_in=12.5)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason, outcome.retry_after) == ("unavailable", "backing_off", 12.5)
+
+
+def test_who_insists_skips_the_back_off() -> None:
+    world = World(NEW)
+    world.store.row = grant(retry_in=12.5)
+
+    assert world.refresh(forced=True).kind == "renewed"
+
+
+def test_while_another_holds_the_lease_one_waits_for_its_generation() -> None:
+    world = World()
+    world.hold_the_lease(90)
+
+    def win() -> None:
+        if len(world.clock.naps) == 3:
+            world.store.row = grant(generation=2)
+
+    world.clock.on_sleep = win
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, world.ask.spent) == ("renewed", [])
+    first, *polls = world.clock.naps
+    assert first == EXPECTED_EXCHANGE
+    assert all(POLL[0] <= nap <= POLL[1] for nap in polls)
+
+
+def test_no_connection_is_held_while_one_waits() -> None:
+    world = World()
+    world.hold_the_lease(10_000)
+    seen: list[bool] = []
+    world.clock.on_sleep = lambda: seen.append(world.store.open)
+
+    world.refresh()
+
+    assert not any(seen)
+
+
+def test_a_lease_that_never_ends_is_not_waited_for_for_ever() -> None:
+    world = World()
+    world.hold_the_lease(10_000)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason, world.ask.spent) == ("unavailable", "busy", [])
+    assert 90 < world.clock.now < 91
+
+
+def test_an_insistent_caller_waits_for_the_lease_too() -> None:
+    world = World()
+    world.hold_the_lease(10_000)
+
+    assert world.refresh(forced=True).reason == "busy"
+
+
+@pytest.mark.parametrize("error", [DatabaseError("locked"), InterfaceError("closed")], ids=repr)
+def test_a_claim_that_cannot_be_written_spends_nothing(error: Exception) -> None:
+    world = World()
+    world.store.fails("claim", error=error)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason, outcome.retry_after) == ("unavailable", "row_locked", 1.0)
+    assert world.ask.spent == []
+
+
+@pytest.mark.parametrize("error", [DatabaseError("gone away"), InterfaceError("closed")], ids=repr)
+def test_an_answer_is_stored_although_the_database_fails_at_that_moment(error: Exception) -> None:
+    world = World(NEW)
+    world.store.fails("store", times=3, error=error)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, world.ask.spent) == ("renewed", ["refresh-1"])
+    assert world.refresh_token == "refresh-2"
+
+
+def test_an_answer_that_cannot_be_stored_leaves_the_generation_in_doubt() -> None:
+    world = World(NEW, REVOKED)
+    world.store.fails("store", times=10_000)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason) == ("unavailable", "store_failed")
+    assert world.store.lease is not None
+    assert world.refresh().reason == "rotation_lost"
+
+
+def test_a_refusal_is_written_although_the_database_fails_at_that_moment() -> None:
+    world = World(REVOKED)
+    world.store.fails("fail", times=2)
+
+    assert world.refresh().kind == "dead"
+    assert [verdict.reason for verdict in world.store.verdicts] == ["revoked"]
+
+
+def test_a_dead_grant_is_believed_at_once() -> None:
+    world = World(REVOKED)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason) == ("dead", "revoked")
+    assert outcome.grant is not None
+    assert (outcome.grant.status, outcome.grant.reason) == (Status.RECONNECT_REQUIRED, "revoked")
+
+
+def test_a_failure_that_passes_changes_no_status() -> None:
+    world = World(Refusal(actor=Actor.NOBODY, reason="rate_limited", retry_after=30.0))
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.retry_after) == ("unavailable", 30.0)
+    assert outcome.grant is not None
+    assert outcome.grant.status == Status.ACTIVE
+
+
+def test_a_token_that_no_key_opens_is_not_sent() -> None:
+    world = World()
+    world.store.row = grant(refresh_token=Sealed(b"garbage"))
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason, world.ask.spent) == ("dead", "unreadable", [])
+
+
+def test_a_token_that_vanished_before_the_claim_is_not_sent() -> None:
+    world = World()
+    world.store.vanished = True
+
+    assert world.refresh().reason == "unreadable"
+    assert world.ask.spent == []
+
+
+def test_a_mistake_in_the_settings_is_the_operators() -> None:
+    world = World(ConfigurationError(code="untrusted_host"))
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason) == ("misconfigured", "untrusted_host")
+    assert world.store.row is not None
+    assert world.store.row.status == Status.ACTIVE
+
+
+def test_an_app_that_is_not_in_the_settings_any_more_says_so() -> None:
+    world = World()
+    world.store.row = grant(app="removed")
+
+    with pytest.raises(ConfigurationError, match="removed"):
+        world.refresh()
+
+
+# Interleavings: what others do while this worker waits for Salesforce.
+
+
+def test_a_disconnect_during_a_refresh_wins() -> None:
+    world = World(NEW)
+    world.ask.meanwhile = world.store.disconnect
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, world.store.discarded) == ("gone", [NEW])
+    assert world.store.row is not None
+    assert world.store.row.access_token is None
+
+
+def test_a_deletion_during_a_refresh_is_survived() -> None:
+    world = World(NEW)
+
+    def delete() -> None:
+        world.store.row = None
+
+    world.ask.meanwhile = delete
+
+    assert world.refresh() == Outcome(kind="gone")
+
+
+def test_a_reconnect_during_a_refresh_is_adopted() -> None:
+    world = World(NEW)
+
+    def reconnect() -> None:
+        world.store.row = grant(generation=2, access_token=sealed("reconnected"))
+        world.store.lease = None
+
+    world.ask.meanwhile = reconnect
+
+    outcome = world.refresh()
+
+    assert outcome.kind == "renewed"
+    assert outcome.grant is not None
+    assert reveal(outcome.grant.access_token) == "reconnected"
+
+
+def test_a_refusal_is_not_believed_when_another_worker_has_won() -> None:
+    world = World(REVOKED)
+
+    def another_wins() -> None:
+        world.store.row = grant(generation=2, refresh_token=sealed("refresh-2"))
+        world.store.lease = None
+
+    world.ask.meanwhile = another_wins
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.grant) == ("renewed", world.store.row)
+    assert world.store.verdicts == []
+
+
+class Waits(Exception):
+    pass
+
+
+def test_of_two_workers_one_asks_and_the_other_waits() -> None:
+    world = World(NEW)
+
+    def give_up() -> None:
+        raise Waits
+
+    def other_worker() -> None:
+        with pytest.raises(Waits):
+            world.refresh()
+
+    world.clock.on_sleep = give_up
+    world.ask.meanwhile = other_worker
+
+    assert world.refresh().kind == "renewed"
+    assert world.ask.spent == ["refresh-1"]
+
+
+def crash() -> None:
+    raise SystemExit
+
+
+def test_after_a_crash_the_lease_keeps_everybody_off_until_it_ends() -> None:
+    world = World(NEW, NEWER)
+    world.ask.meanwhile = crash
+    with pytest.raises(SystemExit):
+        world.refresh()
+    world.store.let_go()
+
+    outcome = world.refresh()
+
+    assert outcome.kind == "renewed"
+    assert world.ask.spent == ["refresh-1", "refresh-1"]
+    assert 90 <= world.clock.now < 91
+
+
+@pytest.mark.parametrize(
+    ("refusals", "reason"),
+    [
+        ([REVOKED], "rotation_lost"),
+        ([TIMEOUT, REVOKED], "rotation_lost"),
+        ([Refusal(actor=Actor.OPERATOR, reason="invalid_client"), REVOKED], "rotation_lost"),
+        ([Refusal(actor=Actor.CUSTOMER_ADMIN, reason="ip_restricted"), REVOKED], "rotation_lost"),
+        ([Refusal(actor=Actor.UNKNOWN, reason="unknown"), REVOKED], "rotation_lost"),
+        ([Refusal(actor=Actor.NOBODY, reason="contention"), REVOKED], "rotation_lost"),
+    ],
+    ids=["dead", "timeout", "client", "blocked", "unknown", "contention"],
+)
+def test_a_dead_grant_after_a_crash_is_called_a_lost_rotation(refusals: list[Refusal], reason: str) -> None:
+    world = World(NEW, *refusals)
+    world.ask.meanwhile = crash
+    with pytest.raises(SystemExit):
+        world.refresh()
+    world.store.let_go()
+
+    reasons = [world.refresh(forced=True).reason for _ in refusals]
+
+    assert reasons[-1] == reason
+
+
+def test_a_dead_grant_after_a_lost_answer_is_called_a_lost_rotation() -> None:
+    world = World(TIMEOUT, REVOKED)
+
+    assert [world.refresh().reason, world.refresh().reason] == ["timeout", "rotation_lost"]
+
+
+def test_a_late_answer_of_a_worker_thought_dead_is_not_lost() -> None:
+    world = World(NEW, REVOKED)
+
+    def slower_than_the_lease() -> None:
+        world.clock.now += 100
+
+        def first_answers_now() -> None:
+            world.store.row = replace(grant(), generation=2, refresh_token=sealed("refresh-2"))
+            world.store.lease = None
+
+        world.ask.meanwhile = first_answers_now
+        assert world.refresh().kind == "renewed"
+
+    world.ask.meanwhile = slower_than_the_lease
+
+    assert world.refresh().kind == "renewed"
+    assert world.refresh_token == "refresh-2"
+
+
+def test_the_lease_follows_the_settings() -> None:
+    world = World()
+    world.hold_the_lease(10_000)
+
+    with override_settings(
+        SALESFORCE_OAUTH={"CLIENT_ID": "3MVG9.one", "CLIENT_SECRET": None, "TIMEOUTS": {"total": 2, "lease": 3}}
+    ):
+        world.refresh()
+
+    assert 3 < world.clock.now < 4
