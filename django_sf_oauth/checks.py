@@ -1,0 +1,249 @@
+"""System checks: each mistake in the settings has an id, and fails before the first login does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db import connections, router
+from django.urls import NoReverseMatch, reverse
+from django.utils.encoding import force_bytes
+
+from . import conf
+from .conf import AppSettings
+from .exceptions import ConfigurationError
+from .fields import keyring
+from .models import SalesforceConnection
+from .protocol.hosts import host_of, is_login_host, is_trusted_url
+from .protocol.tokens import missing_scopes
+from .services.rate_limits import NAMES, parse_rate
+
+__all__ = ["check_database", "check_keys", "check_middleware", "check_sessions", "check_settings", "check_urls"]
+
+Found = Iterator[CheckMessage]
+
+MIDDLEWARE = "django_sf_oauth.middleware.SalesforceMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+OAUTH_PATH = "/services/oauth2"
+HINTS = {
+    "no_client_id": "Is the environment variable set that it is read from?",
+    "no_client_secret": "Set it, or None if the connected app is a public client.",
+    "bad_setting": "The settings reference says what it takes: durations are seconds or a timedelta.",
+}
+
+
+def _error(number: int, message: str, hint: str | None = None) -> CheckMessage:
+    return checks.Error(message, hint=hint, id=f"django_sf_oauth.E{number:03}")
+
+
+def _warning(number: int, message: str, hint: str | None = None) -> CheckMessage:
+    return checks.Warning(message, hint=hint, id=f"django_sf_oauth.W{number:03}")
+
+
+@checks.register(checks.Tags.security)
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001 to E009, W004: ``SALESFORCE_OAUTH``."""
+    mapping = getattr(settings, conf.SETTING, None)
+    if not isinstance(mapping, Mapping) or not isinstance(mapping.get("APPS", {}), Mapping):
+        hint = "Set CLIENT_ID and CLIENT_SECRET, or several apps under APPS."
+        return [_error(1, f"{conf.SETTING} is not a dictionary of settings.", hint)]
+    found = list(_unknown_keys(mapping))
+    try:
+        apps = conf.read_apps(mapping)
+    except ConfigurationError as error:
+        return [*found, _error(3, str(error), HINTS.get(error.code))]
+    if not apps:
+        found.append(_error(1, f"{conf.SETTING} names no connected app.", "Set CLIENT_ID and CLIENT_SECRET."))
+    return [*found, *(message for app in apps.values() for check in APP_CHECKS for message in check(app))]
+
+
+def _unknown_keys(mapping: Mapping[str, Any]) -> Found:
+    own = {alias: app for alias, app in mapping.get("APPS", {}).items() if isinstance(app, Mapping)}
+    for place, keys, known in [
+        (conf.SETTING, mapping, conf.KNOWN_KEYS),
+        *((f"{conf.SETTING}['APPS'][{alias!r}]", app, conf.KNOWN_KEYS - {"APPS"}) for alias, app in own.items()),
+    ]:
+        for key in keys:
+            if key not in known:
+                yield _error(2, f"{place} has an unknown key {key!r}.", _did_you_mean(key, known))
+
+
+def _did_you_mean(word: Any, known: Sequence[str] | frozenset[str]) -> str:
+    close = get_close_matches(str(word).upper(), [name.upper() for name in known], n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {next(name for name in known if name.upper() == close[0])!r}?"
+    return f"Known are: {', '.join(sorted(known))}."
+
+
+def _login_url(app: AppSettings) -> Found:
+    if not is_trusted_url(app.login_url, app.trusted_hosts):
+        yield _error(
+            4,
+            f"LOGIN_URL of the app {app.alias!r} is not an https address of Salesforce.",
+            "Such as https://login.salesforce.com. Another host has to be in TRUSTED_HOSTS; plain http is for "
+            "loopback addresses only.",
+        )
+    elif OAUTH_PATH in app.login_url or "?" in app.login_url or "#" in app.login_url:
+        message = f"LOGIN_URL of the app {app.alias!r} names an endpoint; the package knows the paths itself."
+        yield _error(4, message, "Such as https://login.salesforce.com.")
+
+
+def _scopes(app: AppSettings) -> Found:
+    # Without SCOPES the app's own are granted, and these may well hold it.
+    if app.scopes and "refresh_token" in missing_scopes(app.scopes, ["refresh_token"]):
+        yield _error(
+            5,
+            f"SCOPES of the app {app.alias!r} lacks 'refresh_token': no connection would outlive its session.",
+            "Salesforce calls the scope refresh_token or offline_access.",
+        )
+
+
+def _hosts(app: AppSettings) -> Found:
+    for key, hosts in [("TRUSTED_HOSTS", app.trusted_hosts), ("LOGIN_HOSTS", app.login_hosts)]:
+        for host in hosts:
+            if not is_login_host(host, hosts):
+                hint = "Write host or host:port, without a scheme and without a path."
+                yield _error(6, f"{key} of the app {app.alias!r} holds {host!r}, which is no host.", hint)
+    for host in app.login_hosts:
+        if is_login_host(host, app.login_hosts) and not is_trusted_url(f"https://{host}", app.trusted_hosts):
+            hint = "Add it to TRUSTED_HOSTS if tokens may be sent there."
+            yield _error(7, f"LOGIN_HOSTS of the app {app.alias!r} holds {host!r}, which is not trusted.", hint)
+
+
+def _rates(app: AppSettings) -> Found:
+    for name, rate in app.rate_limits.items():
+        if name not in NAMES:
+            yield _error(8, f"RATE_LIMITS has an unknown key {name!r}.", _did_you_mean(name, NAMES))
+        elif rate is not None and not _is_rate(rate):
+            hint = "Such as '20/m': a number, a slash, and one of s, m, h, d. None switches it off."
+            yield _error(8, f"RATE_LIMITS[{name!r}] of the app {app.alias!r} is no rate.", hint)
+
+
+def _is_rate(rate: Any) -> bool:
+    try:
+        parse_rate(rate)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _redirect_uri(app: AppSettings) -> Found:
+    if app.redirect_uri is not None and not _may_receive_codes(app.redirect_uri):
+        hint = "It must equal a callback URL of the connected app exactly; http is for loopback addresses only."
+        yield _error(9, f"REDIRECT_URI of the app {app.alias!r} is not an absolute https URL.", hint)
+
+
+def _may_receive_codes(url: str) -> bool:
+    host = host_of(url)
+    return bool(host) and is_trusted_url(url, [host])  # which refuses http beyond loopback
+
+
+def _secret(app: AppSettings) -> Found:
+    if app.client_secret is not None and not all(secret.strip() for secret in app.client_secrets or ("",)):
+        yield _warning(
+            4,
+            f"CLIENT_SECRET of the app {app.alias!r} is blank.",
+            "Set it, or set None if the connected app is a public client.",
+        )
+
+
+APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
+    _login_url,
+    _scopes,
+    _hosts,
+    _rates,
+    _redirect_uri,
+    _secret,
+)
+
+
+@checks.register(checks.Tags.security)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """E010 to E012, W001 to W003: ``FERNET_KEYS``, read as the field reads it."""
+    keys = getattr(settings, "FERNET_KEYS", None)
+    if not keys:
+        hint = "Set FERNET_KEYS to a list of long random texts, newest first, kept apart from the database."
+        return [_warning(1, "FERNET_KEYS is not set: tokens are encrypted with SECRET_KEY.", hint)]
+    if isinstance(keys, str | bytes):
+        return [_error(10, "FERNET_KEYS is one text, each letter of which would be a key.", "Make it a list.")]
+    if not _are_keys():
+        hint = (
+            "With FERNET_USE_HKDF off, each has to be 32 bytes in URL-safe base64, as Fernet.generate_key() gives."
+        )
+        return [_error(12, "FERNET_KEYS holds something that is no key.", hint)]
+    return list(_each_key([force_bytes(key) for key in keys]))
+
+
+def _are_keys() -> bool:
+    try:
+        keyring()
+    except (TypeError, ValueError, AttributeError):
+        return False
+    return True
+
+
+def _each_key(keys: Sequence[bytes]) -> Found:
+    if not all(key.strip() for key in keys):
+        yield _error(11, "FERNET_KEYS holds a blank key.", "A comma too many in the environment makes one.")
+    elif any(key != key.strip() for key in keys):
+        hint = "It is part of the key; 'a, b' in the environment makes one."
+        yield _warning(2, "A key in FERNET_KEYS begins or ends with a blank.", hint)
+    if len(set(keys)) < len(keys):
+        yield _warning(3, "FERNET_KEYS holds a key twice.", "Remove one of them.")
+
+
+@checks.register
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """E013: the order of ``MIDDLEWARE``."""
+    order = list(settings.MIDDLEWARE)
+    if MIDDLEWARE not in order:
+        return []
+    if AUTHENTICATION in order[: order.index(MIDDLEWARE)]:
+        return []
+    hint = f"Place it after {AUTHENTICATION}."
+    return [_error(13, "SalesforceMiddleware comes before the user of a request is known.", hint)]
+
+
+@checks.register(checks.Tags.security)
+def check_sessions(**kwargs: Any) -> list[CheckMessage]:
+    """W005: cookies that do not come back from Salesforce with the browser."""
+    if settings.SESSION_COOKIE_SAMESITE != "Strict":
+        return []
+    hint = "Set it to 'Lax', Django's default."
+    message = "With SESSION_COOKIE_SAMESITE 'Strict' users come back from Salesforce signed out."
+    return [_warning(5, message, hint)]
+
+
+@checks.register(checks.Tags.urls)
+def check_urls(**kwargs: Any) -> list[CheckMessage]:
+    """W007: nobody can connect."""
+    try:
+        reverse("sf_oauth:connections")
+    except NoReverseMatch:
+        hint = 'Add path("salesforce/", include("django_sf_oauth.urls")) to your urlpatterns.'
+        return [_warning(7, "The URLs of django_sf_oauth are not included.", hint)]
+    return []
+
+
+@checks.register
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """W006: SQLite on which a refresh cannot commit while a request is writing."""
+    connection = connections[router.db_for_write(SalesforceConnection)]
+    options = connection.settings_dict["OPTIONS"]
+    commands = "".join(str(options.get("init_command", "")).lower().split())
+    immediate = str(options.get("transaction_mode", "")).upper() == "IMMEDIATE"
+    if connection.vendor != "sqlite" or (immediate and "journal_mode=wal" in commands):
+        return []
+    return [
+        _warning(
+            6,
+            "SQLite without write-ahead logging, or without IMMEDIATE transactions: writers fail each other.",
+            'Set "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL;", "transaction_mode": "IMMEDIATE"}.',
+        )
+    ]

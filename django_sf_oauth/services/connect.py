@@ -1,0 +1,113 @@
+"""The way out: a user begins to connect Salesforce."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django.views.decorators.debug import sensitive_variables
+
+from django_sf_oauth.conf import AppSettings, get_app, get_apps
+from django_sf_oauth.exceptions import ConfigurationError
+from django_sf_oauth.models import ConnectAttempt, SalesforceConnection
+from django_sf_oauth.models.attempt import digest
+from django_sf_oauth.protocol.authorize import AuthorizationRequest, code_challenge
+from django_sf_oauth.protocol.hosts import host_of, is_login_host, is_trusted_url
+
+from .failures import failed
+from .rate_limits import attempts_kept, limit_connect
+
+__all__ = ["app_named", "start"]
+
+
+@sensitive_variables()
+def start(
+    *,
+    user: Any,
+    browser: str,
+    redirect_uri: str,
+    app: str = "",
+    login_host: str = "",
+    login_hint: str = "",
+    next_url: str = "",
+    connection: SalesforceConnection | None = None,
+) -> AuthorizationRequest:
+    """Opens an attempt, beside any others that are open.
+
+    Args:
+        user: who is signed in here.
+        browser: the mark of their browser session, which has to come back with the callback.
+        redirect_uri: absolute URL of the callback, unless the app's settings name one.
+        app: alias of a connected app; empty is the first.
+        login_host: where to sign in at Salesforce; empty is where the connection, or else the app, says.
+        login_hint: a Salesforce username; empty is that of the connection.
+        next_url: where on this site to go afterwards; checked by the caller.
+        connection: the one to connect again, which has to be the user's.
+
+    Raises:
+        ConnectFailed: ``unknown_app``, ``bad_login_host`` or ``rate_limited``.
+    """
+    chosen = app_named(connection.app if connection else app)
+    login_url = _login_url(chosen, login_host, connection)
+    limit_connect(user, chosen)
+    state = secrets.token_urlsafe(32)
+    verifier = secrets.token_urlsafe(64)  # of letters, digits, - and _: Salesforce rejects a ~
+    ConnectAttempt.objects.stale(attempts_kept()).filter(user=user).delete()
+    attempt = ConnectAttempt.objects.create(
+        state_digest=digest(state),
+        browser_digest=digest(browser),
+        verifier=verifier,
+        user=user,
+        app=chosen.alias,
+        login_url=login_url,
+        redirect_uri=chosen.redirect_uri or redirect_uri,
+        next_url=next_url,
+        connection=connection,
+    )
+    return AuthorizationRequest(
+        login_url=login_url,
+        client_id=chosen.client_id,
+        redirect_uri=attempt.redirect_uri,
+        scopes=chosen.scopes,
+        state=state,
+        code_challenge=code_challenge(verifier),
+        login_hint=login_hint or (connection.username if connection else ""),
+        prompt=None if connection else _prompt(user, chosen, login_url),
+    )
+
+
+def app_named(alias: str) -> AppSettings:
+    """The connected app of an alias, or the first one.
+
+    Raises:
+        ConnectFailed: ``unknown_app``.
+    """
+    try:
+        return get_app(alias or next(iter(get_apps()), ""))
+    except ConfigurationError:
+        raise failed("unknown_app") from None
+
+
+def _prompt(user: Any, app: AppSettings, login_url: str) -> str | None:
+    """Whoever connects another org must sign in: Salesforce's open session would return the same one at once."""
+    others = SalesforceConnection.objects.for_user(user).connected()
+    return "login" if others.filter(app=app.alias, login_url=login_url).exists() else None
+
+
+def _login_url(app: AppSettings, login_host: str, connection: SalesforceConnection | None) -> str:
+    """Refuses a host at which a sign-in, or later a token request, must not happen."""
+    if login_host.strip():
+        url = _chosen_url(app, login_host.strip())
+    else:
+        url = connection.login_url if connection else app.login_url
+    if url is None or not is_trusted_url(url, app.trusted_hosts):
+        raise failed("bad_login_host")
+    return url
+
+
+def _chosen_url(app: AppSettings, login_host: str) -> str | None:
+    # People paste the whole address of their login page.
+    host = host_of(login_host if "://" in login_host else f"https://{login_host}")
+    if host == host_of(app.login_url):
+        return app.login_url  # with its scheme and path
+    return f"https://{host}" if is_login_host(host, app.login_hosts, app.trusted_hosts) else None

@@ -1,0 +1,247 @@
+"""Each mistake in the settings has an id."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, run_checks
+from django.db import connections
+from django.test import override_settings
+
+from django_sf_oauth import checks
+
+AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+OURS = "django_sf_oauth.middleware.SalesforceMiddleware"
+LOGIN = "https://login.salesforce.com"
+NO_URLS = ModuleType("no_urls")
+NO_URLS.__dict__["urlpatterns"] = []
+
+
+def ids(found: list[CheckMessage]) -> list[str]:
+    return [str(message.id).removeprefix("django_sf_oauth.") for message in found]
+
+
+def found_in(value: Any) -> list[CheckMessage]:
+    with override_settings(SALESFORCE_OAUTH=value):
+        return checks.check_settings()
+
+
+def app(**values: Any) -> dict[str, Any]:
+    return {"CLIENT_ID": "id", "CLIENT_SECRET": "secret", **values}
+
+
+@pytest.mark.django_db
+def test_the_settings_of_the_tests_are_right() -> None:
+    assert [message for message in run_checks() if str(message.id).startswith("django_sf_oauth")] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(None, ["E001"], id="absent"),
+        pytest.param({}, ["E001"], id="empty"),
+        pytest.param(["CLIENT_ID"], ["E001"], id="list"),
+        pytest.param({"APPS": ["one"]}, ["E001"], id="apps-as-list"),
+        pytest.param({"APPS": {"one": "id"}}, ["E003"], id="app-as-text"),
+        pytest.param({"CLIENT_ID": ""}, ["E003"], id="blank-id"),
+        pytest.param({"APPS": {"one": {"CLIENT_SECRET": "s"}}}, ["E003"], id="app-without-id"),
+        pytest.param({"CLIENT_ID": "id"}, ["E003"], id="forgotten-secret"),
+        pytest.param(app(TIMEOUTS={"conect": 5}), ["E003"], id="unknown-timeout"),
+        pytest.param(app(SCOPES=5), ["E003"], id="scopes-as-number"),
+        pytest.param(app(), [], id="minimal"),
+        pytest.param({"APPS": {"one": app()}}, [], id="apps-alone"),
+        pytest.param(app(CLIENT_SECRET=None), [], id="public-client"),
+        pytest.param(app(CLIENT_SECRET=lambda: ["a", "b"]), [], id="secret-from-a-callable"),
+        pytest.param(app(CLIENT_SECRET=" "), ["W004"], id="blank-secret"),
+        pytest.param(app(CLIENT_SECRET=["new", ""]), ["W004"], id="one-blank-secret"),
+        pytest.param(app(CLIENT_SECRET=[]), ["W004"], id="empty-list-of-secrets"),
+        pytest.param(app(CLIENT_SECRET=lambda: None), ["W004"], id="callable-without-a-secret"),
+        pytest.param(app(CLIENT_SCERET="x"), ["E002"], id="unknown-key"),
+        pytest.param({"APPS": {"one": app(APPS={})}}, ["E002"], id="apps-in-an-app"),
+        pytest.param(app(LOGIN_URL="https://evil.example"), ["E004"], id="foreign-login-url"),
+        pytest.param(app(LOGIN_URL=f"{LOGIN}/services/oauth2/authorize"), ["E004"], id="login-url-with-endpoint"),
+        pytest.param(app(LOGIN_URL=f"{LOGIN}?prompt=login"), ["E004"], id="login-url-with-query"),
+        pytest.param(app(LOGIN_URL=f"{LOGIN}#top"), ["E004"], id="login-url-with-fragment"),
+        pytest.param(
+            app(LOGIN_URL="https://acme.my.site.com/members", TRUSTED_HOSTS=["acme.my.site.com"]),
+            [],
+            id="site-with-a-path",
+        ),
+        pytest.param(app(LOGIN_URL="http://login.salesforce.com"), ["E004"], id="login-in-clear"),
+        pytest.param(app(LOGIN_URL="login.salesforce.com"), ["E004"], id="login-url-without-scheme"),
+        pytest.param(
+            app(LOGIN_URL="http://10.0.0.5:8001", TRUSTED_HOSTS=["10.0.0.5:8001"]),
+            ["E004"],
+            id="clear-beyond-loopback",
+        ),
+        pytest.param(
+            app(LOGIN_URL="http://127.0.0.1:8001", TRUSTED_HOSTS=["127.0.0.1:8001"]), [], id="clear-on-loopback"
+        ),
+        pytest.param(app(SCOPES="api openid"), ["E005"], id="no-refresh-token"),
+        pytest.param(app(SCOPES="api offline_access"), [], id="offline-access"),
+        pytest.param(app(SCOPES=""), [], id="scopes-of-the-app"),
+        pytest.param(app(SCOPES="full"), ["E005"], id="full-is-not-enough"),
+        pytest.param(app(TRUSTED_HOSTS=["http://fake.example"]), ["E006"], id="trusted-host-with-scheme"),
+        pytest.param(app(TRUSTED_HOSTS=["fake.example/path"]), ["E006"], id="trusted-host-with-path"),
+        pytest.param(app(LOGIN_HOSTS=["https://login.salesforce.com"]), ["E006"], id="login-host-with-scheme"),
+        pytest.param(app(LOGIN_HOSTS=["login.acme.example"]), ["E007"], id="login-host-not-trusted"),
+        pytest.param(
+            app(LOGIN_HOSTS=["login.acme.example"], TRUSTED_HOSTS=["login.acme.example"]),
+            [],
+            id="login-host-trusted",
+        ),
+        pytest.param(app(RATE_LIMITS={"connect": "often"}), ["E008"], id="no-rate"),
+        pytest.param(app(RATE_LIMITS={"connect": 20}), ["E008"], id="rate-as-number"),
+        pytest.param(app(RATE_LIMITS={"conect": "20/m"}), ["E008"], id="unknown-rate"),
+        pytest.param(app(RATE_LIMITS={"connect": None, "callback": "1/s"}), [], id="rate-switched-off"),
+        pytest.param(app(REDIRECT_URI="/salesforce/callback/"), ["E009"], id="relative-redirect-uri"),
+        pytest.param(app(REDIRECT_URI="https://site.example/cb"), [], id="redirect-uri"),
+        pytest.param(app(REDIRECT_URI="https://site.example:8443/cb"), [], id="redirect-uri-with-port"),
+        pytest.param(app(REDIRECT_URI="http://site.example/cb"), ["E009"], id="codes-in-clear"),
+        pytest.param(app(REDIRECT_URI="http://localhost:8000/cb"), [], id="codes-in-clear-on-loopback"),
+        pytest.param(app(TIMEOUTS={"total": 90, "lease": 90}), ["E003"], id="lease-too-short"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_found(value: Any, expected: list[str]) -> None:
+    assert ids(found_in(value)) == expected
+
+
+def test_several_mistakes_are_found_at_once() -> None:
+    assert ids(found_in(app(SCOPES="api", LOGIN_URL="x", NOPE=1))) == ["E002", "E004", "E005"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "hint"),
+    [
+        (
+            app(CLIENT_SCERET="x"),
+            "SALESFORCE_OAUTH has an unknown key 'CLIENT_SCERET'.",
+            "Did you mean 'CLIENT_SECRET'?",
+        ),
+        (app(login_url="x"), "SALESFORCE_OAUTH has an unknown key 'login_url'.", "Did you mean 'LOGIN_URL'?"),
+        (
+            {"APPS": {"one": app(SCOPE="api")}},
+            "SALESFORCE_OAUTH['APPS']['one'] has an unknown key 'SCOPE'.",
+            "Did you mean 'SCOPES'?",
+        ),
+        (
+            app(RATE_LIMITS={"conect": "1/m"}),
+            "RATE_LIMITS has an unknown key 'conect'.",
+            "Did you mean 'connect'?",
+        ),
+    ],
+)
+def test_an_unknown_key_is_asked_about(value: Any, message: str, hint: str) -> None:
+    [found] = found_in(value)
+
+    assert (found.msg, found.hint) == (message, hint)
+
+
+def test_a_key_like_none_gets_the_whole_list() -> None:
+    [found] = found_in(app(ZZZZ=1))
+
+    assert str(found.hint).startswith("Known are: API_VERSION, APPS, CLIENT_ID,")
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        pytest.param({"CLIENT_ID": ""}, "environment variable", id="blank-id"),
+        pytest.param({"CLIENT_ID": "id"}, "None if the connected app is a public client", id="forgotten-secret"),
+        pytest.param(app(HEARTBEAT="7d"), "seconds or a timedelta", id="duration-as-text"),
+    ],
+)
+def test_an_app_that_cannot_be_read_is_told_how_to_be(value: Any, hint: str) -> None:
+    [found] = found_in(value)
+
+    assert found.id == "django_sf_oauth.E003"
+    assert hint in str(found.hint)
+
+
+def test_no_secret_is_printed() -> None:
+    for message in found_in(app(CLIENT_SECRET="s3cret", SCOPES=5, LOGIN_URL=object(), NOPE="s3cret")):
+        assert "s3cret" not in f"{message.msg} {message.hint}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param(None, ["W001"], id="None"),
+        pytest.param([], ["W001"], id="empty"),
+        pytest.param("one long text", ["E010"], id="text"),
+        pytest.param(["a", ""], ["E011"], id="blank"),
+        pytest.param(["a", "  "], ["E011"], id="blanks"),
+        pytest.param(["a", " b"], ["W002"], id="leading-blank"),
+        pytest.param(["a", "a"], ["W003"], id="twice"),
+        pytest.param(["a", 5], [], id="number"),
+        pytest.param(["a", "b"], [], id="right"),
+    ],
+)
+def test_a_mistake_in_the_keys_is_found(keys: Any, expected: list[str]) -> None:
+    with override_settings(FERNET_KEYS=keys):
+        assert ids(checks.check_keys()) == expected
+
+
+def test_absent_keys_are_found() -> None:
+    with override_settings():
+        del settings.FERNET_KEYS
+        assert ids(checks.check_keys()) == ["W001"]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"), [("too short", ["E012"]), (Fernet.generate_key().decode(), [])], ids=["short", "right"]
+)
+def test_keys_that_are_used_as_they_are_have_to_be_of_the_right_length(key: str, expected: list[str]) -> None:
+    with override_settings(FERNET_KEYS=[key], FERNET_USE_HKDF=False):
+        assert ids(checks.check_keys()) == expected
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [([AUTH, OURS], []), ([OURS, AUTH], ["E013"]), ([OURS], ["E013"]), ([AUTH], []), ([], [])],
+)
+def test_the_middleware_comes_after_the_user(order: list[str], expected: list[str]) -> None:
+    with override_settings(MIDDLEWARE=order):
+        assert ids(checks.check_middleware()) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("Lax", []), ("Strict", ["W005"]), ("None", []), (False, [])])
+def test_a_session_has_to_survive_the_way_back(value: Any, expected: list[str]) -> None:
+    with override_settings(SESSION_COOKIE_SAMESITE=value):
+        assert ids(checks.check_sessions()) == expected
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"), [("tests.urls", []), (NO_URLS, ["W007"])], ids=["included", "forgotten"]
+)
+def test_a_site_without_our_urls_is_warned(urls: Any, expected: list[str]) -> None:
+    with override_settings(ROOT_URLCONF=urls):
+        assert ids(checks.check_urls()) == expected
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options", "expected"),
+    [
+        ("sqlite", {}, ["W006"]),
+        ("sqlite", {"init_command": "PRAGMA synchronous=NORMAL;"}, ["W006"]),
+        ("sqlite", {"init_command": "PRAGMA Journal_Mode = wal;"}, ["W006"]),
+        ("sqlite", {"transaction_mode": "IMMEDIATE"}, ["W006"]),
+        ("sqlite", {"init_command": "PRAGMA Journal_Mode = wal;", "transaction_mode": "DEFERRED"}, ["W006"]),
+        ("sqlite", {"init_command": "PRAGMA Journal_Mode = wal;", "transaction_mode": "immediate"}, []),
+        ("postgresql", {}, []),
+    ],
+)
+def test_sqlite_is_asked_for_its_log_and_for_immediate_transactions(
+    vendor: str, options: dict[str, str], expected: list[str]
+) -> None:
+    connection = connections["default"]
+    with (
+        mock.patch.object(type(connection), "vendor", vendor),
+        mock.patch.dict(connection.settings_dict, OPTIONS=options),
+    ):
+        assert ids(checks.check_database()) == expected
