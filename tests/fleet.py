@@ -1,0 +1,43 @@
+"""Many connections to one fake Salesforce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tests.factories import make_connection
+
+if TYPE_CHECKING:
+    from django_sf_oauth.models import SalesforceConnection
+    from django_sf_oauth.testing import FakeSalesforce
+
+__all__ = ["connect_many", "connect_one"]
+
+
+def connect_many(fake: FakeSalesforce, number: int, **values: Any) -> list[SalesforceConnection]:
+    """So many connections, each of a Django user and a Salesforce user of its own."""
+    return [connect_one(fake, **values) for _ in range(number)]
+
+
+def connect_one(fake: FakeSalesforce, **values: Any) -> SalesforceConnection:
+    user = fake.add_user(f"{next(names)}@acme-outdoor.example")
+    tokens = fake.issue(user)
+    facts = {
+        "organization_id": fake.org.id,
+        "salesforce_user_id": user.id,
+        "username": user.username,
+        "instance_url": tokens["instance_url"],
+        "access_token": tokens["access_token"],
+        "refresh_token": tokens["refresh_token"],
+    }
+    return make_connection(**{**facts, **values})
+
+
+def _names() -> Iterator[str]:
+    number = 0
+    while True:
+        number += 1
+        yield f"hiker{number}"
+
+
+names = _names()

@@ -1,0 +1,291 @@
+"""The sweep and its batches."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from django_sf_oauth.grants.contract import Outcome, Status
+from django_sf_oauth.grants.engine import Engine
+from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.services import schedule
+from django_sf_oauth.testing import FakeSalesforce
+from tests.factories import make_connection, make_user
+from tests.fleet import connect_many, connect_one
+
+pytestmark = pytest.mark.django_db
+
+OVERDUE = timedelta(minutes=-1)
+
+
+def due(**values: Any) -> dict[str, Any]:
+    return {"next_refresh_at": timezone.now() + OVERDUE, **values}
+
+
+def pks(rows: list[SalesforceConnection]) -> list[int]:
+    return [row.pk for row in rows]
+
+
+# Claiming
+
+
+def test_a_sweep_claims_what_is_due_longest_overdue_first() -> None:
+    now = timezone.now()
+    late = make_connection(next_refresh_at=now - timedelta(hours=1))
+    later = make_connection(next_refresh_at=now - timedelta(hours=2))
+    make_connection(next_refresh_at=now + timedelta(hours=1))
+    make_connection(next_refresh_at=None)
+    make_connection(next_refresh_at=now - timedelta(hours=3), status=Status.RECONNECT_REQUIRED)
+
+    assert schedule.claim_due() == [later.pk, late.pk]
+
+
+def test_a_second_sweep_claims_nothing_until_the_first_claim_has_run_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = make_connection(**due())
+    first = schedule.claim_due()
+
+    second = schedule.claim_due()
+    later = timezone.now() + schedule.CLAIMED_FOR
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    third = schedule.claim_due()
+
+    assert (first, second, third) == ([connection.pk], [], [connection.pk])
+
+
+def test_a_claim_takes_no_more_than_its_limit() -> None:
+    for _ in range(3):
+        make_connection(**due())
+
+    assert [len(schedule.claim_due(2)) for _ in range(3)] == [2, 1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sweeps_side_by_side_claim_each_connection_once() -> None:
+    rows = [make_connection(**due()) for _ in range(40)]
+
+    with ThreadPoolExecutor(4) as threads:
+        claimed = list(threads.map(lambda _: claim_all(), range(4)))
+
+    assert sorted(pk for ids in claimed for pk in ids) == sorted(pks(rows))
+
+
+def claim_all() -> list[int]:
+    found: list[int] = []
+    try:
+        while ids := schedule.claim_due(5):
+            found += ids
+    finally:
+        connections.close_all()
+    return found
+
+
+def test_a_sweep_hands_over_batches_and_stops_at_its_limit() -> None:
+    for _ in range(6):
+        make_connection(**due())
+    batches: list[list[int]] = []
+
+    claimed = schedule.refresh_due(batches.append, limit=5, batch=2)
+
+    assert claimed == 5
+    assert [len(ids) for ids in batches] == [2, 2, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_is_handed_over_after_its_claim_was_committed() -> None:
+    make_connection(**due())
+    seen: list[bool] = []
+
+    schedule.refresh_due(lambda ids: seen.append(connections["default"].in_atomic_block))
+
+    assert seen == [False]
+
+
+# Refreshing a batch
+
+
+def test_a_batch_renews_every_connection_with_one_token_request_each(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 5, **due())
+
+    counts = schedule.refresh_connections(schedule.claim_due())
+
+    assert counts == {"renewed": 5}
+    assert fake_salesforce.token_requests == 5
+    assert all(row.generation == 2 for row in SalesforceConnection.objects.filter(pk__in=pks(rows)))
+
+
+def test_a_batch_delivered_twice_refreshes_once(fake_salesforce: FakeSalesforce) -> None:
+    connect_many(fake_salesforce, 3, **due())
+    ids = schedule.claim_due()
+
+    first, second = schedule.refresh_connections(ids), schedule.refresh_connections(ids)
+
+    assert (first, second) == ({"renewed": 3}, {"skipped": 3})
+    assert fake_salesforce.token_requests == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_refreshes_on_the_threads_of_the_engine(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 8, **due())
+
+    counts = schedule.refresh_connections(pks(rows))
+
+    assert counts == {"renewed": 8}
+    assert fake_salesforce.token_requests == 8
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param({"next_refresh_at": None}, id="no due time"),
+        pytest.param({"next_refresh_at": timezone.now() + timedelta(days=1)}, id="not due yet"),
+        pytest.param(due(status=Status.RECONNECT_REQUIRED), id="flagged"),
+        pytest.param({"status": Status.BLOCKED, "next_refresh_at": None}, id="blocked"),
+    ],
+)
+def test_only_what_is_still_due_is_refreshed_unless_somebody_asks_now(
+    fake_salesforce: FakeSalesforce, state: dict[str, Any]
+) -> None:
+    connection = connect_one(fake_salesforce, **state)
+
+    scheduled = schedule.refresh_connections([connection.pk])
+    asked_for = schedule.refresh_connections([connection.pk], forced=True)
+
+    assert (scheduled, asked_for) == ({"skipped": 1}, {"renewed": 1})
+
+
+def test_a_blocked_connection_is_probed_and_recovers_when_the_admin_has_acted(
+    fake_salesforce: FakeSalesforce,
+) -> None:
+    connection = connect_one(fake_salesforce, **due(status=Status.BLOCKED, reason="app_blocked"))
+
+    counts = schedule.refresh_connections(schedule.claim_due())
+
+    connection.refresh_from_db()
+    assert counts == {"renewed": 1}
+    assert (connection.status, connection.reason) == (Status.ACTIVE, "")
+
+
+@pytest.mark.parametrize("forced", [False, True], ids=["scheduled", "asked for"])
+def test_a_connection_of_an_inactive_user_is_never_refreshed(
+    fake_salesforce: FakeSalesforce, forced: bool
+) -> None:
+    connection = connect_one(fake_salesforce, user=make_user(is_active=False), **due())
+
+    counts = schedule.refresh_connections(schedule.claim_due(), forced=forced)
+
+    connection.refresh_from_db()
+    assert counts == {"skipped": 1}
+    assert fake_salesforce.token_requests == 0
+    assert connection.next_refresh_at
+    assert connection.next_refresh_at - timezone.now() > timedelta(hours=23)
+
+
+def test_one_failing_connection_stops_no_other(
+    fake_salesforce: FakeSalesforce, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = connect_one(fake_salesforce, app="no longer in the settings", **due())
+    revoked = connect_one(fake_salesforce, **due())
+    fake_salesforce.revoke(fake_salesforce.world.users[revoked.username])
+    fine = connect_one(fake_salesforce, **due())
+
+    counts = schedule.refresh_connections(pks([lost, revoked, fine]))
+
+    assert counts == {"failed": 1, "dead": 1, "renewed": 1}
+    assert f"connection={lost.uuid} error=ConfigurationError" in caplog.text
+
+
+def test_more_than_one_page_of_rows_is_read_as_the_batch_goes_on(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "BATCH", 2)
+    rows = connect_many(fake_salesforce, 5, **due())
+
+    assert schedule.refresh_connections(pks(rows)) == {"renewed": 5}
+
+
+def test_a_batch_starts_nothing_once_its_budget_is_spent(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 4, **due())
+    seconds = count()
+
+    counts = schedule.refresh_connections(pks(rows), budget=3.0, monotonic=lambda: float(next(seconds)))
+
+    assert counts == {"renewed": 2, "postponed": 2}
+
+
+class Elsewhere:
+    """A store whose rows are not the caller's alone."""
+
+    def inline(self) -> bool:
+        return False
+
+    def let_go(self) -> None:
+        return None
+
+
+class Gate:
+    """A refresh that lasts until it is let through."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.lock = threading.Lock()
+        self.inside = self.most = 0
+
+    def __call__(self, key: int, generation: int, *, forced: bool = False) -> Outcome:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.opened.wait(10)
+        with self.lock:
+            self.inside -= 1
+        return Outcome(kind="renewed")
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    monkeypatch.setattr(schedule, "engine", Engine(Elsewhere(), gate))  # type: ignore[arg-type]  # all it uses
+    yield gate
+    gate.opened.set()
+
+
+def test_a_batch_leaves_what_is_in_flight_to_end_by_itself(gate: Gate) -> None:
+    rows = [make_connection(**due()) for _ in range(2)]
+
+    counts = schedule.refresh_connections(pks(rows), grace=0.05)
+
+    assert counts == {"under_way": 2}
+
+
+def test_a_batch_has_no_more_exchanges_in_flight_than_there_are_threads(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "THREADS", 3)
+    rows = [make_connection(**due()) for _ in range(9)]
+    threading.Timer(0.2, gate.opened.set).start()
+
+    counts = schedule.refresh_connections(pks(rows))
+
+    assert counts == Counter(renewed=9)
+    assert gate.most <= 3
+
+
+def test_a_batch_whose_exchanges_hang_ends_when_its_budget_is_spent(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "THREADS", 2)
+    rows = [make_connection(**due()) for _ in range(5)]
+
+    counts = schedule.refresh_connections(pks(rows), budget=0.2, grace=0.05)
+
+    assert counts == {"under_way": 2, "postponed": 3}

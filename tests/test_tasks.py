@@ -1,0 +1,142 @@
+"""The Celery tasks: one line each round a service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from celery.signals import before_task_publish
+from django.utils import timezone
+
+from django_sf_oauth import tasks
+from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
+from django_sf_oauth.testing import FakeSalesforce
+from tests.fleet import connect_many
+
+PATIENCE = 20.0  # seconds
+
+
+@pytest.fixture
+def broker() -> Iterator[Celery]:
+    """A Celery app whose messages stay in this process."""
+    app = Celery("tests", broker="memory://", set_as_current=True)
+    app.conf.broker_connection_retry_on_startup = False
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def published(broker: Celery) -> Iterator[list[dict[str, Any]]]:
+    """The headers and arguments of each message."""
+    seen: list[dict[str, Any]] = []
+
+    def note(headers: dict[str, Any], body: Any, **kwargs: Any) -> None:
+        seen.append({"task": headers["task"], "args": body[0], "expires": headers["expires"]})
+
+    before_task_publish.connect(note)
+    yield seen
+    before_task_publish.disconnect(note)
+
+
+def due_connections(fake: FakeSalesforce, number: int) -> list[SalesforceConnection]:
+    return connect_many(fake, number, next_refresh_at=timezone.now() - timedelta(minutes=1))
+
+
+@pytest.mark.django_db
+def test_refresh_due_sends_ids_and_nothing_else(
+    fake_salesforce: FakeSalesforce, published: list[dict[str, Any]]
+) -> None:
+    rows = due_connections(fake_salesforce, 3)
+
+    tasks.refresh_due.apply()
+
+    (message,) = published
+    assert message["task"] == "django_sf_oauth.refresh_connections"
+    assert sorted(message["args"][0]) == [row.pk for row in rows]
+    assert message["expires"] is not None
+
+
+@pytest.mark.django_db
+def test_refresh_connections_refreshes_what_is_due(fake_salesforce: FakeSalesforce) -> None:
+    ids = [row.pk for row in due_connections(fake_salesforce, 2)]
+
+    tasks.refresh_connections.apply(args=(ids,))
+
+    assert set(SalesforceConnection.objects.values_list("generation", flat=True)) == {2}
+
+
+@pytest.mark.django_db
+def test_revoke_pending_asks_salesforce(fake_salesforce: FakeSalesforce) -> None:
+    (connection,) = due_connections(fake_salesforce, 1)
+    fake_salesforce.maintenance = True
+    connection.disconnect()
+    fake_salesforce.maintenance = False
+    PendingRevocation.objects.update(next_attempt_at=timezone.now())
+
+    tasks.revoke_pending.apply()
+
+    assert not PendingRevocation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_prune_events_deletes_old_events() -> None:
+    long_ago = timezone.now() - timedelta(days=401)
+    ConnectionEvent.objects.create(kind="connected", app="default", created_at=long_ago)
+
+    tasks.prune_events.apply()
+
+    assert not ConnectionEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_refreshes_all_that_is_due_however_often_it_is_told(
+    fake_salesforce: FakeSalesforce, broker: Celery
+) -> None:
+    due_connections(fake_salesforce, 5)
+
+    with start_worker(broker, pool="solo", perform_ping_check=False):
+        for _ in range(3):
+            tasks.refresh_due.delay()
+        wait_until_all_are_renewed()
+
+    assert fake_salesforce.token_requests == 5
+
+
+def wait_until_all_are_renewed() -> None:
+    deadline = time.monotonic() + PATIENCE
+    while SalesforceConnection.objects.filter(generation=1).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("entry", tasks.beat_schedule().values(), ids=tasks.beat_schedule().keys())
+def test_every_entry_of_the_schedule_names_a_task(broker: Celery, entry: dict[str, Any]) -> None:
+    task = broker.tasks[entry["task"]]
+
+    assert task.ignore_result
+    assert task.expires == tasks.EXPIRES[task.name.rpartition(".")[2]]
+
+
+SETTINGS_MODULE = """
+from django_sf_oauth.tasks import beat_schedule
+print(len(beat_schedule()))
+
+from celery import _state
+from django.apps import apps
+from django.conf import settings
+print(settings.configured, apps.ready, _state._tls.current_app)
+"""
+
+
+def test_a_settings_module_can_ask_for_the_schedule() -> None:
+    said = subprocess.run(  # noqa: S603  # our own text
+        [sys.executable, "-c", SETTINGS_MODULE], capture_output=True, text=True, check=True, timeout=30
+    )
+
+    assert said.stdout.split() == ["3", "False", "False", "None"]
