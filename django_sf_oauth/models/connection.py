@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -246,7 +245,8 @@ class SalesforceConnection(GuardedModel):
         # After the commit: inside the caller's transaction it would lock the row against a refresh. A note that
         # cannot be written is no reason to fail.
         with suppress(Error, SynchronousOnlyOperation):
-            transaction.on_commit(partial(self._note_use, now, using), using=using, robust=True)
+            # No partial: Django before 6.1 cannot name one in its log when it fails.
+            transaction.on_commit(lambda: self._note_use(now, using), using=using, robust=True)
 
     def _note_use(self, now: datetime, using: str) -> None:
         """Writes it unless somebody has the row locked: the user's call must not wait for them."""

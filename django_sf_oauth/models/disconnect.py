@@ -6,7 +6,6 @@ Salesforce are the transport's.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.db import connections, router, transaction
@@ -64,7 +63,7 @@ def revoke_after_commit(pending: PendingRevocation) -> bool:
     using = router.db_for_write(SalesforceConnection)
     if all(getattr(block, "_from_testcase", False) for block in connections[using].atomic_blocks):
         return revoke_now(pending)
-    transaction.on_commit(partial(revoke_now, pending), using=using, robust=True)
+    transaction.on_commit(lambda: revoke_now(pending), using=using, robust=True)
     return False
 
 
