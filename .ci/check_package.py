@@ -22,15 +22,21 @@ NEEDED = (
 )
 UNWANTED = ("tests/", "example_project/", "benchmarks/", ".tox/", "node_modules")
 PROJECT = """
+import sys
+from types import ModuleType
+
 import django
 from django.conf import settings
 from django.core.management import call_command
+from django.urls import include, path
+
+sys.modules["site_urls"] = urls = ModuleType("site_urls")
 
 settings.configure(
     SECRET_KEY="packaging",
     FERNET_KEYS=["a-key-of-the-packaging-check-5c1f"],
     USE_TZ=True,
-    ROOT_URLCONF="django_sf_oauth.urls",
+    ROOT_URLCONF="site_urls",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=[
         "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "django_sf_oauth",
@@ -42,6 +48,7 @@ settings.configure(
     SALESFORCE_OAUTH={"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
 )
 django.setup()
+urls.urlpatterns = [path("salesforce/", include("django_sf_oauth.urls"))]
 call_command("check", fail_level="WARNING")
 call_command("migrate", verbosity=0)
 from django.template.loader import get_template
