@@ -94,6 +94,14 @@ def test_what_is_disconnected_is_not_disconnected_again(
     assert SalesforceConnection.objects.get().generation == 2
 
 
+def test_what_is_deleted_already_is_not_connected(row: SalesforceConnection) -> None:
+    twin = SalesforceConnection.objects.get()
+    row.delete()
+
+    with pytest.raises(NotConnected):
+        twin.disconnect()
+
+
 def test_a_stale_instance_revokes_the_token_of_today(
     fake_salesforce: FakeSalesforce, row: SalesforceConnection
 ) -> None:

@@ -127,6 +127,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+def test_soql_on_an_object_without_rows_selects_nothing() -> None:
+    assert select("SELECT Id, Name FROM Account", {"Account": []}) == ("Account", [])
+
+
 @pytest.mark.parametrize(
     ("soql", "names"),
     [
