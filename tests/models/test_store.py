@@ -530,8 +530,10 @@ def test_a_connection_of_its_own_is_closed(row: SalesforceConnection) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_cannot_be_closed_is_let_go_all_the_same(row: SalesforceConnection) -> None:
-    with patch.object(connections, "close_all", side_effect=InterfaceError("closed already")):
+    with patch.object(connections, "close_all", side_effect=InterfaceError("closed already")) as close_all:
         STORE.let_go()
+
+    close_all.assert_called_once_with()
 
 
 @pytest.mark.parametrize(
