@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 
 from .exceptions import ConfigurationError
 
-__all__ = ["AppSettings", "FleetGuard", "Timeouts", "from_env", "get_app", "get_apps"]
+__all__ = ["AppSettings", "Breaker", "FleetGuard", "Timeouts", "from_env", "get_app", "get_apps"]
 
 DEFAULT_ALIAS = "default"
 SETTING = "SALESFORCE_OAUTH"
@@ -47,6 +47,15 @@ class FleetGuard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Breaker:
+    """When a token host has failed `count` times in a row within `window` seconds, nobody asks it for `pause`."""
+
+    count: int = 10
+    window: float = 60.0
+    pause: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AppSettings:
     """One connected app (or external client app) of Salesforce."""
 
@@ -64,6 +73,7 @@ class AppSettings:
     timeouts: Timeouts = Timeouts()
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
+    breaker: Breaker = Breaker()
 
     @property
     def client_secrets(self) -> tuple[str, ...]:
@@ -175,6 +185,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "timeouts": _timeouts,
     "rate_limits": dict,
     "fleet_guard": lambda value: FleetGuard(**value),
+    "breaker": lambda value: Breaker(**value),
 }
 
 

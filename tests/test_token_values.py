@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_sf_oauth.conf import get_app
 from django_sf_oauth.fields import sealed_field
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.models.store import token_values
+from django_sf_oauth.models.token_values import token_values
 from django_sf_oauth.protocol.tokens import TokenAnswer
 from tests.factories import make_connection
 

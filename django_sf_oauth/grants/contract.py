@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_sf_oauth.fields import Sealed
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-__all__ = ["WATCHED", "Claim", "Grant", "GrantStore", "Outcome", "Status", "Verdict"]
+__all__ = ["OPEN", "WATCHED", "Claim", "Gate", "Grant", "GrantStore", "Outcome", "Status", "Verdict"]
 
 
 class Status(TextChoices):
@@ -46,8 +46,20 @@ class Grant:
     access_token: Sealed | None
     refresh_token: Sealed | None
     expires_at: datetime | None = None
+    expires_in: float = 0.0
+    """Seconds that the access token is expected to live on."""
+    retry_at: datetime | None = None
     retry_in: float = 0.0
     """Seconds until its back-off ends."""
+    lease_owner: UUID | None = None
+    lease_left: float | None = None
+    """Seconds until the lease ends, negative once it has; None when nobody took it."""
+    last_used_at: datetime | None = None
+    in_doubt_since: datetime | None = None
+    in_doubt: bool = False
+    """An earlier exchange of this generation never said how it ended, so its token may be spent already."""
+    withheld: str = ""
+    """Reason of a dead grant that the fleet guard keeps from being believed."""
     failure_count: int = 0
     backoff_step: int = 0
 
@@ -59,7 +71,21 @@ class Claim:
     grant: Grant
     owner: UUID
     in_doubt: bool
-    """An earlier exchange of this generation never said how it ended: its token may be spent already."""
+    """As of the moment of the claim: a lease that ended without a word counts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """Whether a token request may be made now."""
+
+    closed: str = ""
+    """Code of what keeps it from being made; empty when nothing does."""
+    retry_after: float | None = None
+    probes: tuple[str, ...] = ()
+    """Scopes of the holds that this request was chosen to test: they end if it goes well."""
+
+
+OPEN = Gate()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +95,10 @@ class Verdict:
     kind: Literal["dead", "blocked", "misconfigured", "unavailable"]
     reason: str
     status: Status | None = None
+    withheld: str = ""
+    """The reason that is noted instead of being believed."""
+    backs_off: bool = True
+    """Whether the next pause is longer."""
     counts: bool = False
     in_doubt: bool = False
     retry_in: float | None = None
@@ -93,8 +123,8 @@ class GrantStore(Protocol):
 
     def read(self, key: int) -> Grant | None: ...
 
-    def held(self, grant: Grant) -> str:
-        """Why no token request may be made for it right now, or an empty string."""
+    def gate(self, grant: Grant, *, forced: bool) -> Gate:
+        """Whether a token request may be made for it right now: kill switch, breaker and fleet guard."""
         ...
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
@@ -109,8 +139,20 @@ class GrantStore(Protocol):
         """Stores an answer if the row still waits for it, in a commit of its own; None when it moved on."""
         ...
 
-    def fail(self, claim: Claim, verdict: Verdict) -> bool:
-        """Writes what a refusal means and gives the lease back; False when the lease had ended."""
+    def fail(self, claim: Claim, verdict: Verdict) -> Verdict | None:
+        """Writes what a refusal means and gives the lease back.
+
+        Returns:
+            What was written: the fleet guard may withhold a verdict. None when the row moved on.
+        """
+        ...
+
+    def hold_host(self, grant: Grant) -> None:
+        """Keeps everybody from the grant's token host for a while."""
+        ...
+
+    def lift(self, scopes: tuple[str, ...]) -> None:
+        """Ends holds that have been tested."""
         ...
 
     def let_go(self) -> None:

@@ -34,45 +34,48 @@ class Engine:
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[tuple[int, int, bool], Future[Outcome]] = {}
+        self._flights: dict[tuple[int, int, bool, bool], Future[Outcome]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sf-oauth-refresh")
 
-    def refresh(self, key: int, generation: int, *, forced: bool = False, patience: float) -> Outcome:
+    def refresh(
+        self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, patience: float
+    ) -> Outcome:
         """Refreshes, or joins the refresh that is under way.
 
         Args:
             key: primary key of the row.
-            generation: the one whose access token was refused.
+            generation: the one that is to be replaced.
             forced: see `Refresher`.
+            ahead: see `Refresher`.
             patience: seconds after which the caller gives up waiting; the refresh itself goes on.
         """
-        flight = self.submit(key, generation, forced=forced)
+        flight = self.submit(key, generation, forced=forced, ahead=ahead)
         if not wait([flight], patience).done:
             return Outcome(kind="unavailable", reason="patience", retry_after=patience)
         return flight.result()
 
-    def submit(self, key: int, generation: int, *, forced: bool = False) -> Future[Outcome]:
+    def submit(self, key: int, generation: int, *, forced: bool = False, ahead: bool = False) -> Future[Outcome]:
         """The refresh of this generation, started if it was not."""
+        flight = (key, generation, forced, ahead)
         if self._store.inline():
-            return self._run_inline(key, generation, forced)
-        flight = (key, generation, forced)
+            return self._run_inline(*flight)
         with self._lock:
             if flight not in self._flights:
                 self._flights[flight] = self._threads.submit(self._fly, *flight)
             return self._flights[flight]
 
-    def _run_inline(self, key: int, generation: int, forced: bool) -> Future[Outcome]:
+    def _run_inline(self, key: int, generation: int, forced: bool, ahead: bool) -> Future[Outcome]:
         done: Future[Outcome] = Future()
         try:
-            done.set_result(self._refresh(key, generation, forced=forced))
+            done.set_result(self._refresh(key, generation, forced=forced, ahead=ahead))
         except Exception as error:
             done.set_exception(error)
         return done
 
-    def _fly(self, key: int, generation: int, forced: bool) -> Outcome:
+    def _fly(self, key: int, generation: int, forced: bool, ahead: bool) -> Outcome:
         try:
-            return self._refresh(key, generation, forced=forced)
+            return self._refresh(key, generation, forced=forced, ahead=ahead)
         finally:
             with self._lock:
-                del self._flights[key, generation, forced]
+                del self._flights[key, generation, forced, ahead]
             self._store.let_go()

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from django.db import Error
@@ -21,17 +21,26 @@ from django_sf_oauth import transport
 from django_sf_oauth.conf import AppSettings, get_app
 from django_sf_oauth.exceptions import ConfigurationError, TokenUnreadable
 from django_sf_oauth.protocol.errors import Actor, Refusal
+from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-from .contract import Claim, Grant, GrantStore, Outcome, Status, Verdict
-from .verdict import judge
+from .breaker import FailuresInARow, host_failed
+from .contract import Claim, Gate, Grant, GrantStore, Outcome, Status, Verdict
+from .pace import Pace
+from .verdict import CONTENTION, judge
 
 __all__ = ["Refresher"]
 
 logger = logging.getLogger("django_sf_oauth.grants")
 
-EXPECTED_EXCHANGE = 0.2  # seconds; what one exchange with Salesforce usually takes
-POLL = (0.05, 0.15)  # seconds; then the generation is looked at again
+RETRY = (0.05, 0.15)  # seconds between two tries to write
+CLAIM_TRIES = 1.0  # seconds in which a claim that the database refuses is tried again
+SHORT = 1.0  # seconds; a back-off no longer than that is waited out
+
+
+def since_boot() -> float:
+    """Seconds, counting those that the machine slept: a lease runs on meanwhile."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Ask(Protocol):
@@ -39,93 +48,146 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What somebody wants of a refresh.
+
+    Attributes:
+        generation: the one that they hold.
+        forced: even during a back-off, and for a connection that is blocked or flagged.
+        ahead: nobody refused the access token, so that a refresh that may cost the grant can wait.
+        started: when, by the refresher's clock.
+    """
+
+    key: int
+    generation: int
+    forced: bool
+    ahead: bool
+    started: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Refresher:
     """Refreshes one grant at a time, on the thread that calls it.
 
-    `ask`, `sleep` and `monotonic` (seconds) are the world outside: the transport, and time.
+    `ask`, `sleep` and `clock` (seconds) are the world outside: the transport, and time.
     """
 
     store: GrantStore
     ask: Ask = transport.refresh
     sleep: Callable[[float], None] = time.sleep
-    monotonic: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = since_boot
+    pace: Pace = field(default_factory=Pace)
+    failures: FailuresInARow = field(default_factory=FailuresInARow)
 
-    def __call__(self, key: int, generation: int, *, forced: bool = False) -> Outcome:
+    def __call__(self, key: int, generation: int, *, forced: bool = False, ahead: bool = False) -> Outcome:
         """Sees to it that the row's generation is above `generation`, or says why it cannot be.
 
         Args:
             key: primary key of the row.
-            generation: the one whose access token Salesforce refused.
+            generation: the one whose access token Salesforce refused, or which is to be replaced ahead of that.
             forced: ask even during a back-off, and for a connection that is blocked or flagged.
+            ahead: nobody refused the access token: while it lives, a grant in doubt is left alone.
         """
-        started = self.monotonic()
-        pause = EXPECTED_EXCHANGE
+        call = Call(key=key, generation=generation, forced=forced, ahead=ahead, started=self.clock())
         while True:
-            grant = self.store.read(key)
-            if grant is None:
-                return Outcome(kind="gone")
-            if outcome := self._settled(grant, generation, forced=forced):
+            outcome = self._step(call)
+            if isinstance(outcome, Outcome):
                 return outcome
-            timeouts = get_app(grant.app).timeouts
-            claimed = self._claim(grant, timeouts.lease)
-            if isinstance(claimed, Outcome):
-                return claimed
-            if claimed is not None:
-                if outcome := self._spend(claimed):
-                    return outcome
-                continue
-            if self.monotonic() - started > timeouts.lease:
-                return Outcome(kind="unavailable", reason="busy", retry_after=EXPECTED_EXCHANGE)
             self.store.let_go()
-            self.sleep(pause)
-            pause = random.uniform(*POLL)  # noqa: S311  # spreads polls; guards nothing
+            self.sleep(outcome)
 
-    def _settled(self, grant: Grant, generation: int, *, forced: bool) -> Outcome | None:
-        """What the row already says, when it leaves nothing to ask."""
-        if grant.status == Status.DISCONNECTED or grant.refresh_token is None:
-            return Outcome(kind="gone", grant=grant)
-        if grant.generation > generation and grant.status == Status.ACTIVE:
-            return Outcome(kind="renewed", grant=grant)
-        if not forced and (flagged := _flagged(grant)):
-            return flagged
-        if reason := self.store.held(grant):
-            return Outcome(kind="unavailable", reason=reason)
-        if grant.retry_in > 0 and not forced:
+    def _step(self, call: Call) -> Outcome | float:
+        """One look at the row, and what follows from it; or the seconds until the next look."""
+        try:
+            grant = self.store.read(call.key)
+        except Error as error:
+            logger.warning("event=read_failed error=%s", type(error).__name__)
+            return Outcome(kind="unavailable", reason="database_unavailable", retry_after=1.0)
+        if grant is None:
+            return Outcome(kind="gone")
+        return _settled(grant, call) or self._await(grant, call) or self._go(grant, call)
+
+    def _await(self, grant: Grant, call: Call) -> Outcome | float | None:
+        """What there is to wait for, and how long until the next look."""
+        timeouts = get_app(grant.app).timeouts
+        waited = self.clock() - call.started
+        if waited > timeouts.lease + timeouts.wait:
+            return Outcome(kind="unavailable", reason="busy", retry_after=grant.lease_left)
+        if grant.lease_left is not None and grant.lease_left > 0:
+            # Somebody else asks: until their answer should be there, then in short steps.
+            return min(self.pace.pause(timeouts.lease - grant.lease_left), grant.lease_left)
+        if grant.retry_in > 0 and not call.forced:
+            if grant.retry_in <= min(SHORT, timeouts.wait - waited):
+                return grant.retry_in
             return Outcome(kind="unavailable", reason="backing_off", retry_after=grant.retry_in)
         return None
 
-    def _claim(self, grant: Grant, lease: float) -> Claim | Outcome | None:
+    def _go(self, grant: Grant, call: Call) -> Outcome | float:
+        gate = self.store.gate(grant, forced=call.forced)
+        if gate.closed:
+            return Outcome(kind="unavailable", reason=gate.closed, retry_after=gate.retry_after)
+        claimed_at = self.clock()  # before the claim: the lease begins no earlier
         try:
-            return self.store.claim(grant, lease=lease)
+            claim = self.store.claim(grant, lease=get_app(grant.app).timeouts.lease)
         except Error as error:
-            # Refused before the token is spent: what cannot commit a claim could not store an answer either.
-            logger.warning("event=claim_refused connection=%s error=%s", grant.uuid, type(error).__name__)
-            return Outcome(kind="unavailable", reason="row_locked", retry_after=1.0)
+            return self._refused(grant, call, error)
+        if claim is None:
+            return 0.0
+        return self._spend(claim, gate, call, claimed_at)
 
-    def _spend(self, claim: Claim) -> Outcome | None:
-        """Asks, and writes down what came of it; None when the row has moved on meanwhile."""
-        started = self.monotonic()
-        answer = self._ask(claim)
+    def _refused(self, grant: Grant, call: Call, error: Error) -> Outcome | float:
+        """What cannot commit a claim could not store an answer either: the token is not spent."""
+        logger.warning("event=claim_refused connection=%s error=%s", grant.uuid, type(error).__name__)
+        if self.clock() - call.started < CLAIM_TRIES:
+            return random.uniform(*RETRY)  # noqa: S311  # spreads tries; guards nothing
+        return Outcome(kind="unavailable", reason="row_locked", retry_after=1.0)
+
+    def _spend(self, claim: Claim, gate: Gate, call: Call, claimed_at: float) -> Outcome | float:
+        """Asks, and writes down what came of it; a pause when the row has moved on, or deserves another try."""
+        answer = self._ask(claim, claimed_at)
+        if answer is None:
+            return self._give_back(claim)
         if isinstance(answer, TokenAnswer):
-            return self._persist(claim, started, lambda: self._store(claim, answer))
-        verdict = judge(claim, answer)
-        return self._persist(claim, started, lambda: self._fail(claim, verdict))
+            outcome = self._persist(claim, claimed_at, lambda: self._store(claim, answer))
+        else:
+            verdict = judge(claim, answer)
+            outcome = self._persist(claim, claimed_at, lambda: self._fail(claim, verdict))
+        self._weigh(claim.grant, gate, answer)
+        if outcome is None:
+            return 0.0
+        if outcome.reason == CONTENTION and self.clock() - call.started < get_app(claim.grant.app).timeouts.wait:
+            return outcome.retry_after or 0.0
+        return outcome
 
     @sensitive_variables()
-    def _ask(self, claim: Claim) -> TokenAnswer | Refusal:
+    def _ask(self, claim: Claim, claimed_at: float) -> TokenAnswer | Refusal | None:
+        """Salesforce's answer; None when too little of the lease is left for a whole exchange."""
         grant = claim.grant
+        app = get_app(grant.app)
         if grant.refresh_token is None:  # claimed rows have one; the type does not know
-            return Refusal(actor=Actor.USER, reason="unreadable", error="", status=None, retry_after=None)
+            return _unreadable()
         self.store.let_go()
         try:
             plain = grant.refresh_token.reveal()
-            return self.ask(get_app(grant.app), login_url=grant.login_url, refresh_token=plain)
+            asked_at = self.clock()
+            if asked_at - claimed_at > app.timeouts.lease - app.timeouts.total:
+                return None
+            answer = self.ask(app, login_url=grant.login_url, refresh_token=plain)
         except TokenUnreadable:
-            return Refusal(actor=Actor.USER, reason="unreadable", error="", status=None, retry_after=None)
+            return _unreadable()
         except ConfigurationError as error:
-            return Refusal(actor=Actor.OPERATOR, reason=error.code, error="", status=None, retry_after=None)
+            return Refusal(actor=Actor.OPERATOR, reason=error.code)
+        self.pace.learn(self.clock() - asked_at)
+        return answer
 
-    def _persist(self, claim: Claim, started: float, write: Callable[[], Outcome | None]) -> Outcome | None:
+    def _give_back(self, claim: Claim) -> float:
+        """This process slept after its claim, for so long that somebody else may ask before it is answered."""
+        logger.warning("event=claim_outdated connection=%s", claim.grant.uuid)
+        stale = Verdict(kind="unavailable", reason="outdated", in_doubt=claim.in_doubt, backs_off=False)
+        self._persist(claim, self.clock(), lambda: self._fail(claim, stale))
+        return 0.0
+
+    def _persist(self, claim: Claim, claimed_at: float, write: Callable[[], Outcome | None]) -> Outcome | None:
         """The answer may hold the only refresh token that still works: it is written before anything else."""
         lease = get_app(claim.grant.app).timeouts.lease
         while True:
@@ -134,28 +196,62 @@ class Refresher:
             except Error as error:
                 logger.error("event=store_failed connection=%s error=%s", claim.grant.uuid, type(error).__name__)
             self.store.let_go()
-            if self.monotonic() - started > lease:
+            if self.clock() - claimed_at > lease:
                 # The lease stays as it is: whoever comes next knows that this generation is in doubt.
                 return Outcome(kind="unavailable", reason="store_failed")
-            self.sleep(random.uniform(*POLL))  # noqa: S311  # spreads retries; guards nothing
+            self.sleep(random.uniform(*RETRY))  # noqa: S311  # spreads tries; guards nothing
 
     def _store(self, claim: Claim, answer: TokenAnswer) -> Outcome | None:
         grant = self.store.store(claim, answer)
         return Outcome(kind="renewed", grant=grant) if grant else None
 
-    def _fail(self, claim: Claim, verdict: Verdict) -> Outcome | None:
-        if not self.store.fail(claim, verdict):
+    def _fail(self, claim: Claim, judged: Verdict) -> Outcome | None:
+        verdict = self.store.fail(claim, judged)
+        if verdict is None:
             return None
         grant = claim.grant
         if verdict.status is not None:
             grant = replace(grant, status=verdict.status, reason=verdict.reason)
         return Outcome(kind=verdict.kind, reason=verdict.reason, grant=grant, retry_after=verdict.retry_in)
 
+    def _weigh(self, grant: Grant, gate: Gate, answer: TokenAnswer | Refusal) -> None:
+        """What the answer says about more than this grant. It comes last, and its failure harms nobody."""
+        app, host = get_app(grant.app), host_of(grant.login_url)
+        try:
+            if host_failed(answer):
+                if self.failures.failed(host, app.breaker, self.clock()):
+                    self.store.hold_host(grant)
+                return
+            self.failures.answered(host)
+            tested = gate.probes if isinstance(answer, TokenAnswer) else _of_hosts(gate.probes)
+            if tested:
+                self.store.lift(tested)
+        except Error as error:
+            logger.warning("event=hold_failed error=%s", type(error).__name__)
 
-def _flagged(grant: Grant) -> Outcome | None:
-    """Whoever does not insist leaves a dead grant alone, and a blocked one until its daily probe."""
+
+def _settled(grant: Grant, call: Call) -> Outcome | None:
+    """What the row already says, when it leaves nothing to ask."""
+    if grant.status == Status.DISCONNECTED or grant.refresh_token is None:
+        return Outcome(kind="gone", grant=grant)
+    if grant.generation > call.generation and grant.status == Status.ACTIVE:
+        return Outcome(kind="renewed", grant=grant)
+    if call.forced:
+        return None
     if grant.status == Status.RECONNECT_REQUIRED:
         return Outcome(kind="dead", reason=grant.reason, grant=grant)
     if grant.status == Status.BLOCKED and grant.retry_in > 0:
         return Outcome(kind="blocked", reason=grant.reason, grant=grant)
+    if call.ahead and grant.in_doubt and grant.expires_in > 0:
+        # The one retry may end the grant, so that what still works is used up first.
+        return Outcome(kind="unavailable", reason="in_doubt", retry_after=grant.expires_in)
     return None
+
+
+def _unreadable() -> Refusal:
+    return Refusal(actor=Actor.USER, reason="unreadable")
+
+
+def _of_hosts(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """A refusal shows that the host is well, and says nothing of the fleet."""
+    return tuple(scope for scope in scopes if scope.startswith("host:"))

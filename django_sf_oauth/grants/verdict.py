@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from django_sf_oauth.protocol.errors import Actor, Refusal
 
 from .backoff import full_jitter
@@ -10,6 +12,7 @@ from .contract import Claim, Status, Verdict
 __all__ = ["CONTENTION", "judge"]
 
 CONTENTION = "contention"
+CONTENTION_PAUSE = (0.3, 0.9)  # seconds
 AMBIGUOUS_LIMIT = 5  # an answer that nobody understands is believed after that many tries over hours
 BACKOFF_CEILING = 900  # seconds
 SLOW_CEILING = 4 * 3600  # seconds; ambiguous answers spread five tries over hours
@@ -52,7 +55,9 @@ def _misconfigured(claim: Claim, refusal: Refusal) -> Verdict:
 def _unavailable(claim: Claim, refusal: Refusal) -> Verdict:
     if refusal.reason == CONTENTION:
         # Somebody else's request for the same token is in flight at Salesforce: it is nearly done.
-        return Verdict(kind="unavailable", reason=CONTENTION, in_doubt=claim.in_doubt, retry_in=1.0)
+        pause = random.uniform(*CONTENTION_PAUSE)  # noqa: S311  # spreads tries; guards nothing
+        in_doubt = claim.in_doubt
+        return Verdict(kind="unavailable", reason=CONTENTION, in_doubt=in_doubt, backs_off=False, retry_in=pause)
     pause = max(refusal.retry_after or 0.0, _pause(claim))
     in_doubt = claim.in_doubt or refusal.answer_lost
     return Verdict(kind="unavailable", reason=refusal.reason, in_doubt=in_doubt, retry_in=pause)

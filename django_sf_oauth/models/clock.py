@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import BigIntegerField, Func
 from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["DatabaseClock"]
+__all__ = ["MILLISECONDS", "DatabaseClock"]
+
+MILLISECONDS: Mapping[str, str] = {
+    # clock_timestamp() goes on while a statement waits for a lock; now() stands still.
+    "postgresql": "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint",
+    # UNIX_TIMESTAMP() reads local time, of which one hour comes twice a year.
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000",
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+}
 
 
 class DatabaseClock(Func):
@@ -18,17 +27,6 @@ class DatabaseClock(Func):
     """
 
     output_field = BigIntegerField()
-    template = ""  # each backend has its own, below
 
-    def as_postgresql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> Any:
-        # clock_timestamp() goes on while a statement waits for a lock; now() stands still.
-        return self.as_sql(compiler, connection, template="(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint")
-
-    def as_mysql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> Any:
-        # UNIX_TIMESTAMP() reads local time, of which one hour comes twice a year.
-        microseconds = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-        return self.as_sql(compiler, connection, template=f"{microseconds} DIV 1000")
-
-    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> Any:
-        julian_days = "(julianday('now') - 2440587.5) * 86400000"
-        return self.as_sql(compiler, connection, template=f"CAST({julian_days} AS INTEGER)")
+    def as_sql(self, compiler: SQLCompiler, connection: Any, *args: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template=MILLISECONDS[connection.vendor])

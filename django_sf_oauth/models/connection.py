@@ -21,6 +21,7 @@ from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.grants.outcome import raise_unless_active, raise_unless_renewed
 
 from .fenced_save import GuardedModel
+from .kill_switch import kill_switch
 from .queryset import SalesforceConnectionQuerySet
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class SalesforceConnection(GuardedModel):
     scopes = models.JSONField(_("scopes"), default=list)
     status = models.CharField(_("status"), max_length=32, choices=Status.choices, default=Status.ACTIVE)
     reason = models.CharField(_("reason"), max_length=64, blank=True)
+    withheld = models.CharField(_("withheld verdict"), max_length=64, blank=True, editable=False)
     is_default = TrueOrNullField(_("default"), default=None, blank=True)
 
     access_token = SealedTextField(null=True)
@@ -108,6 +110,7 @@ class SalesforceConnection(GuardedModel):
             "retry_at",
             "status",
             "reason",
+            "withheld",
             "last_used_at",
             "last_refreshed_at",
             "next_refresh_at",
@@ -199,6 +202,7 @@ class SalesforceConnection(GuardedModel):
             SalesforceOAuthError: the connection is not active, or its token could not be read nor renewed.
         """
         raise_unless_active(self)
+        kill_switch.check(self)
         if self.access_token is None:
             self.renew(self.generation)
         self.touch()

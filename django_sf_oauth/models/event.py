@@ -29,6 +29,7 @@ class ConnectionEvent(models.Model):
         CONNECT_FAILED = "connect_failed", _("connecting failed")
         RECONNECT_REQUIRED = "reconnect_required", _("reconnect required")
         BLOCKED = "blocked", _("blocked")
+        VERDICT_WITHDRAWN = "verdict_withdrawn", _("verdict withdrawn")
         RECOVERED = "recovered", _("recovered")
         DISCONNECTED = "disconnected", _("disconnected")
         REVOKED = "revoked", _("revoked at Salesforce")

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 __all__ = ["Hold"]
 
 
-SCOPE = r"^(all|app:[\w.-]+|org:00D\w{15}|host:[\w.:-]+)$"
+SCOPE = r"^(all|(app|fleet|alarm):[\w.-]+|org:00D\w{15}|host:[\w.:-]+)$"
 
 
 class HoldQuerySet(models.QuerySet["Hold"]):
     def in_force(self, now: datetime) -> Self:
-        return self.filter(models.Q(until=None) | models.Q(until__gt=now))
+        return self.filter(Q(until=None) | Q(until__gt=now))
 
-    def on(self, *, app: str, organization_id: str, host: str) -> Self:
-        """The holds that concern one connection."""
-        return self.filter(scope__in=["all", f"app:{app}", f"org:{organization_id}", f"host:{host}"])
+    def of_kill_switch(self) -> Self:
+        """Those that an operator set: nothing in their scope uses Salesforce."""
+        kinds = Q(scope="all") | Q(scope__startswith="app:") | Q(scope__startswith="org:")
+        return self.filter(kinds)
+
+    def take_probe(self, hold: Hold, now: datetime, pause: timedelta) -> bool:
+        """Whether the caller is the one, of all processes, that tests the hold this time."""
+        if hold.probe_at is None or hold.probe_at > now:
+            return False
+        return bool(self.filter(pk=hold.pk, probe_at=hold.probe_at).update(probe_at=now + pause))
 
 
 class Hold(models.Model):
-    """No token request is made within `scope` until the hold ends.
+    """Keeps something from happening within `scope` until it ends.
 
-    ``scope`` is ``all``, ``app:<alias>``, ``org:<18 characters>`` or ``host:<token host>``.
+    ``all``, ``app:<alias>`` and ``org:<18 characters>`` are the kill switch: no use of Salesforce at all.
+    ``host:<token host>`` is the breaker: no token request there. ``fleet:<alias>`` is the fleet guard: verdicts on
+    dead grants of the app are withheld. ``alarm:<alias>``: `app_misconfigured` has been sent.
     """
 
     scope = models.CharField(
@@ -39,6 +49,9 @@ class Hold(models.Model):
     )
     reason = models.CharField(_("reason"), max_length=64)
     until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: until it is lifted."))
+    probe_at = models.DateTimeField(
+        _("tested at"), null=True, blank=True, editable=False, help_text=_("When one request may test it.")
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = HoldQuerySet.as_manager()

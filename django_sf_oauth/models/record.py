@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import router, transaction
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .connection import SalesforceConnection
     from .revocation import PendingRevocation
 
-__all__ = ["notify", "record", "record_failure", "record_revoked"]
+__all__ = ["notify", "record", "record_all", "record_failure", "record_revoked"]
 
 Kind = ConnectionEvent.Kind
 
@@ -37,7 +38,29 @@ def record(
     user_stays: bool = True,
 ) -> None:
     """Writes the event in the caller's transaction and sends its signal once that is committed."""
-    ConnectionEvent.objects.create(
+    _event(connection, kind, reason=reason, actor=actor, user_stays=user_stays).save()
+    _announce(connection, kind, reason)
+
+
+def record_all(connections: Sequence[SalesforceConnection], kind: ConnectionEvent.Kind) -> None:
+    """As `record`, for many at once; the reason of each is its own, or what is withheld of it."""
+    reasons = [connection.reason or connection.withheld for connection in connections]
+    ConnectionEvent.objects.bulk_create(
+        _event(connection, kind, reason=reason) for connection, reason in zip(connections, reasons, strict=True)
+    )
+    for connection, reason in zip(connections, reasons, strict=True):
+        _announce(connection, kind, reason)
+
+
+def _event(
+    connection: SalesforceConnection,
+    kind: ConnectionEvent.Kind,
+    *,
+    reason: str,
+    actor: Any = None,
+    user_stays: bool = True,
+) -> ConnectionEvent:
+    return ConnectionEvent(
         kind=kind,
         reason=reason,
         connection=None if kind == Kind.DELETED else connection,
@@ -49,6 +72,9 @@ def record(
         salesforce_user_id=connection.salesforce_user_id,
         username=connection.username,
     )
+
+
+def _announce(connection: SalesforceConnection, kind: ConnectionEvent.Kind, reason: str) -> None:
     if signal := SIGNALS.get(kind):
         details: dict[str, Any] = {"reason": reason} if reason else {}
         notify(signal, connection, **details)

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django_sf_oauth.grants.contract import WATCHED, Outcome
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models.fleet_guard import make_canary_due
 from django_sf_oauth.models.store import engine
 
 __all__ = ["BATCH", "CLAIMED_FOR", "SWEEP", "claim_due", "refresh_connections", "refresh_due"]
@@ -62,6 +63,7 @@ def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP,
     Returns:
         How many were handed over.
     """
+    make_canary_due()
     claimed = 0
     while claimed < limit and (ids := claim_due(min(batch, limit - claimed))):
         claimed += len(ids)
@@ -100,7 +102,7 @@ def refresh_connections(
         elif monotonic() >= deadline:
             counts["postponed"] += 1
         else:
-            flying[engine.submit(row.pk, row.generation, forced=forced)] = row.uuid
+            flying[engine.submit(row.pk, row.generation, forced=forced, ahead=not forced)] = row.uuid
             if len(flying) >= THREADS:
                 landed = wait(flying, max(0.0, deadline - monotonic()), FIRST_COMPLETED).done
                 counts.update(_ending(future, flying.pop(future)) for future in landed)

@@ -13,7 +13,7 @@ from django_sf_oauth.exceptions import TokenUnreadable
 from django_sf_oauth.models import ConnectAttempt, ConnectionEvent, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.disconnect import forget_later
 from django_sf_oauth.models.record import record
-from django_sf_oauth.models.store import token_values
+from django_sf_oauth.models.token_values import token_values
 from django_sf_oauth.protocol.hosts import is_sandbox_url
 
 from .default_connection import become_default_if_first

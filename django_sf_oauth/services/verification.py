@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth.conf import AppSettings
-from django_sf_oauth.models.store import is_usable_instance
+from django_sf_oauth.models.token_values import is_usable_instance
 from django_sf_oauth.protocol.hosts import is_trusted_url
 from django_sf_oauth.protocol.identity import Identity, parse_identity, token_org_prefix, verify_signature
 from django_sf_oauth.protocol.tokens import TokenAnswer, missing_scopes

@@ -24,7 +24,7 @@ class Store:
 def main() -> int:
     parent, may_end = os.getpid(), threading.Event()
 
-    def exchange(key: int, generation: int, *, forced: bool = False) -> Outcome:
+    def exchange(key: int, generation: int, **how: bool) -> Outcome:
         if os.getpid() == parent:
             may_end.wait(SOON)
         return Outcome(kind="renewed", reason="child" if os.getpid() != parent else "parent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,13 +13,14 @@ from django.db import OperationalError
 
 from django_sf_oauth.conf import AppSettings
 from django_sf_oauth.fields import Sealed, seal
-from django_sf_oauth.grants.contract import Claim, Grant, Status, Verdict
+from django_sf_oauth.grants.contract import OPEN, Claim, Gate, Grant, Status, Verdict
 from django_sf_oauth.protocol.errors import Refusal
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
 __all__ = ["Clock", "MemoryStore", "ScriptedAsk", "grant", "sealed"]
 
 KEY = 1
+EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def sealed(plain: str) -> Sealed:
@@ -33,7 +34,7 @@ def grant(**values: Any) -> Grant:
         "app": "default",
         "login_url": "https://login.salesforce.com",
         "organization_id": "00D000000000001EAA",
-        "connected_at": datetime(2026, 11, 21, tzinfo=UTC),
+        "connected_at": EPOCH,
         "instance_url": "https://acme.my.salesforce.com",
         "generation": 1,
         "status": Status.ACTIVE,
@@ -57,7 +58,7 @@ class Clock:
         self.now += seconds
         self.on_sleep()
 
-    def monotonic(self) -> float:
+    def read(self) -> float:
         return self.now
 
 
@@ -80,7 +81,11 @@ class MemoryStore:
     row: Grant | None = field(default_factory=grant)
     lease: Lease | None = None
     in_doubt: bool = False
-    hold: str = ""
+    retry_at: float | None = None
+    gates: deque[Gate] = field(default_factory=deque)
+    withholds: bool = False
+    held_hosts: list[str] = field(default_factory=list)
+    lifted: list[str] = field(default_factory=list)
     vanished: bool = False
     open: bool = False
     discarded: list[TokenAnswer] = field(default_factory=list)
@@ -90,16 +95,37 @@ class MemoryStore:
 
     def read(self, key: int) -> Grant | None:
         self._opened("read")
-        return self.row
+        return None if self.row is None else self._seen(self.row)
 
-    def held(self, grant: Grant) -> str:
-        return self.hold
+    def _seen(self, row: Grant) -> Grant:
+        """The row with all that depends on the time."""
+        now = self.clock.now
+        left = None if self.lease is None else self.lease.until - now
+        return replace(
+            row,
+            retry_at=None if self.retry_at is None else EPOCH + timedelta(seconds=self.retry_at),
+            retry_in=max(row.retry_in, (self.retry_at or 0.0) - now),
+            lease_left=left,
+            in_doubt=self.in_doubt or (left is not None and left <= 0),
+        )
+
+    def gate(self, grant: Grant, *, forced: bool) -> Gate:
+        self._opened("gate")
+        return self.gates.popleft() if self.gates else OPEN
+
+    def hold_host(self, grant: Grant) -> None:
+        self._opened("hold_host")
+        self.held_hosts.append(grant.login_url)
+
+    def lift(self, scopes: tuple[str, ...]) -> None:
+        self.lifted.extend(scopes)
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         self._opened("claim")
-        current = self._row()
+        current = self._seen(self._row())
         taken = self.lease is not None and self.lease.until > self.clock.now
-        if taken or (current.generation, current.backoff_step) != (grant.generation, grant.backoff_step):
+        marks = ("generation", "retry_at", "status", "withheld")
+        if taken or any(getattr(current, mark) != getattr(grant, mark) for mark in marks):
             return None
         self.in_doubt = self.in_doubt or self.lease is not None
         self.lease = Lease(uuid4(), self.clock.now + lease)
@@ -120,19 +146,23 @@ class MemoryStore:
             status=Status.ACTIVE,
             reason="",
         )
-        self.lease, self.in_doubt = None, False
+        self.lease, self.in_doubt, self.retry_at = None, False, None
         return self.row
 
-    def fail(self, claim: Claim, verdict: Verdict) -> bool:
+    def fail(self, claim: Claim, verdict: Verdict) -> Verdict | None:
         self._opened("fail")
         if self.lease is None or self.lease.owner != claim.owner:
-            return False
+            return None
+        if self.withholds and verdict.kind == "dead":
+            verdict = Verdict(kind="unavailable", reason="fleet_guard", withheld=verdict.reason)
         self.verdicts.append(verdict)
         self.lease, self.in_doubt = None, verdict.in_doubt
-        self.row = replace(self._row(), backoff_step=self._row().backoff_step + 1)
+        self.retry_at = None if verdict.retry_in is None else self.clock.now + verdict.retry_in
+        step = self._row().backoff_step + int(verdict.backs_off)
+        self.row = replace(self._row(), backoff_step=step, withheld=verdict.withheld)
         if verdict.status is not None:
             self.row = replace(self.row, status=verdict.status, reason=verdict.reason)
-        return True
+        return verdict
 
     def let_go(self) -> None:
         self.open = False

@@ -36,12 +36,12 @@ class Exchange:
     def __init__(self) -> None:
         self.started = threading.Semaphore(0)
         self.may_end = threading.Event()
-        self.calls: list[tuple[int, int, bool]] = []
+        self.calls: list[tuple[int, int, bool, bool]] = []
         self.threads: list[str] = []
         self.end: Callable[[], Outcome] = lambda: RENEWED
 
-    def __call__(self, key: int, generation: int, *, forced: bool = False) -> Outcome:
-        self.calls.append((key, generation, forced))
+    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool) -> Outcome:
+        self.calls.append((key, generation, forced, ahead))
         self.threads.append(threading.current_thread().name)
         self.started.release()
         assert self.may_end.wait(SOON)
@@ -65,8 +65,8 @@ class CountingEngine(Engine):
 
     joined = threading.Semaphore(0)
 
-    def submit(self, key: int, generation: int, *, forced: bool = False) -> Future[Outcome]:
-        flight = super().submit(key, generation, forced=forced)
+    def submit(self, key: int, generation: int, *, forced: bool = False, ahead: bool = False) -> Future[Outcome]:
+        flight = super().submit(key, generation, forced=forced, ahead=ahead)
         self.joined.release()
         return flight
 
@@ -81,7 +81,7 @@ def test_many_threads_share_one_exchange(exchange: Exchange) -> None:
         exchange.may_end.set()
 
     assert [outcome.result() for outcome in outcomes] == [RENEWED] * 20
-    assert exchange.calls == [(1, 7, False)]
+    assert exchange.calls == [(1, 7, False, False)]
 
 
 def test_those_who_join_wait_for_the_same_future(exchange: Exchange) -> None:
@@ -93,18 +93,20 @@ def test_those_who_join_wait_for_the_same_future(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [(2, 7, False), (1, 8, False), (1, 7, True)], ids=["row", "generation", "forced"]
+    "other",
+    [(2, 7, False, False), (1, 8, False, False), (1, 7, True, False), (1, 7, False, True)],
+    ids=["row", "generation", "forced", "ahead"],
 )
-def test_another_refresh_flies_on_its_own(exchange: Exchange, other: tuple[int, int, bool]) -> None:
+def test_another_refresh_flies_on_its_own(exchange: Exchange, other: tuple[int, int, bool, bool]) -> None:
     engine = engine_on(exchange)
-    key, generation, forced = other
+    key, generation, forced, ahead = other
 
-    one, two = engine.submit(1, 7), engine.submit(key, generation, forced=forced)
+    one, two = engine.submit(1, 7), engine.submit(key, generation, forced=forced, ahead=ahead)
 
     assert one is not two
     exchange.may_end.set()
     assert [one.result(SOON), two.result(SOON)] == [RENEWED] * 2
-    assert sorted(exchange.calls) == sorted([(1, 7, False), other])
+    assert sorted(exchange.calls) == sorted([(1, 7, False, False), other])
 
 
 def test_who_loses_patience_leaves_the_refresh_to_go_on(exchange: Exchange) -> None:

@@ -4,13 +4,14 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import override_settings
 
 from django_sf_oauth.exceptions import ConfigurationError
 from django_sf_oauth.fields import Sealed
-from django_sf_oauth.grants.contract import Outcome, Status
-from django_sf_oauth.grants.refresh import EXPECTED_EXCHANGE, POLL, Refresher
+from django_sf_oauth.grants.contract import Gate, Outcome, Status
+from django_sf_oauth.grants.pace import LONGEST, SHORTEST, Pace
+from django_sf_oauth.grants.refresh import CLAIM_TRIES, RETRY, SHORT, Refresher
 from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
@@ -30,11 +31,10 @@ class World:
         self.store = MemoryStore(self.clock)
         self.ask = ScriptedAsk(self.store, *answers)
 
-    def refresh(self, generation: int = 1, *, forced: bool = False) -> Outcome:
-        refresher = Refresher(
-            store=self.store, ask=self.ask, sleep=self.clock.sleep, monotonic=self.clock.monotonic
-        )
-        return refresher(KEY, generation, forced=forced)
+        self.refresher = Refresher(store=self.store, ask=self.ask, sleep=self.clock.sleep, clock=self.clock.read)
+
+    def refresh(self, generation: int = 1, *, forced: bool = False, ahead: bool = False) -> Outcome:
+        return self.refresher(KEY, generation, forced=forced, ahead=ahead)
 
     @property
     def refresh_token(self) -> str:
@@ -132,11 +132,12 @@ def test_a_flagged_connection_is_tried_when_somebody_asks_for_it(status: Status,
 @pytest.mark.parametrize("forced", [False, True])
 def test_a_hold_stops_even_those_who_insist(forced: bool) -> None:
     world = World()
-    world.store.hold = "kill_switch"
+    world.store.gates.append(Gate(closed="stopped", retry_after=7.0))
 
     outcome = world.refresh(forced=forced)
 
-    assert (outcome.kind, outcome.reason, world.ask.spent) == ("unavailable", "kill_switch", [])
+    assert outcome == Outcome(kind="unavailable", reason="stopped", retry_after=7.0)
+    assert world.ask.spent == []
 
 
 def test_a_back_off_is_kept_and_told() -> None:
@@ -168,9 +169,9 @@ def test_while_another_holds_the_lease_one_waits_for_its_generation() -> None:
     outcome = world.refresh()
 
     assert (outcome.kind, world.ask.spent) == ("renewed", [])
-    first, *polls = world.clock.naps
-    assert first == EXPECTED_EXCHANGE
-    assert all(POLL[0] <= nap <= POLL[1] for nap in polls)
+    first, *looks = world.clock.naps
+    assert first == Pace().expected
+    assert all(SHORTEST / 2 <= nap <= LONGEST * 1.5 for nap in looks)
 
 
 def test_no_connection_is_held_while_one_waits() -> None:
@@ -191,7 +192,7 @@ def test_a_lease_that_never_ends_is_not_waited_for_for_ever() -> None:
     outcome = world.refresh()
 
     assert (outcome.kind, outcome.reason, world.ask.spent) == ("unavailable", "busy", [])
-    assert 90 < world.clock.now < 91
+    assert 98 < world.clock.now <= 99
 
 
 def test_an_insistent_caller_waits_for_the_lease_too() -> None:
@@ -204,12 +205,28 @@ def test_an_insistent_caller_waits_for_the_lease_too() -> None:
 @pytest.mark.parametrize("error", [DatabaseError("locked"), InterfaceError("closed")], ids=repr)
 def test_a_claim_that_cannot_be_written_spends_nothing(error: Exception) -> None:
     world = World()
-    world.store.fails("claim", error=error)
+    world.store.fails("claim", times=1000, error=error)
 
     outcome = world.refresh()
 
     assert (outcome.kind, outcome.reason, outcome.retry_after) == ("unavailable", "row_locked", 1.0)
     assert world.ask.spent == []
+    assert CLAIM_TRIES <= world.clock.now < CLAIM_TRIES + RETRY[1]
+
+
+def test_a_claim_that_another_transaction_has_spoiled_is_tried_again() -> None:
+    world = World(NEW)
+    world.store.fails("claim", error=OperationalError("could not serialize access due to concurrent update"))
+
+    assert world.refresh().kind == "renewed"
+    assert world.ask.spent == ["refresh-1"]
+
+
+def test_a_row_that_cannot_be_read_now_is_no_error_of_the_database() -> None:
+    world = World()
+    world.store.fails("read")
+
+    assert world.refresh() == Outcome(kind="unavailable", reason="database_unavailable", retry_after=1.0)
 
 
 @pytest.mark.parametrize("error", [DatabaseError("gone away"), InterfaceError("closed")], ids=repr)
@@ -411,15 +428,16 @@ def test_a_dead_grant_after_a_crash_is_called_a_lost_rotation(refusals: list[Ref
         world.refresh()
     world.store.let_go()
 
-    reasons = [world.refresh(forced=True).reason for _ in refusals]
+    while world.ask.answers:
+        outcome = world.refresh(forced=True)
 
-    assert reasons[-1] == reason
+    assert outcome.reason == reason
 
 
 def test_a_dead_grant_after_a_lost_answer_is_called_a_lost_rotation() -> None:
     world = World(TIMEOUT, REVOKED)
 
-    assert [world.refresh().reason, world.refresh().reason] == ["timeout", "rotation_lost"]
+    assert [world.refresh().reason, world.refresh(forced=True).reason] == ["timeout", "rotation_lost"]
 
 
 def test_a_late_answer_of_a_worker_thought_dead_is_not_lost() -> None:
@@ -446,8 +464,166 @@ def test_the_lease_follows_the_settings() -> None:
     world.hold_the_lease(10_000)
 
     with override_settings(
-        SALESFORCE_OAUTH={"CLIENT_ID": "3MVG9.one", "CLIENT_SECRET": None, "TIMEOUTS": {"total": 2, "lease": 3}}
+        SALESFORCE_OAUTH={
+            "CLIENT_ID": "3MVG9.one",
+            "CLIENT_SECRET": None,
+            "TIMEOUTS": {"total": 2, "lease": 3, "wait": 1},
+        }
     ):
         world.refresh()
 
-    assert 3 < world.clock.now < 4
+    assert 4 < world.clock.now <= 5
+
+
+# What can wait, and what is worth another try.
+
+
+def test_a_grant_in_doubt_is_left_alone_while_its_access_token_lives() -> None:
+    world = World()
+    world.store.in_doubt = True
+    world.store.row = grant(expires_in=600.0)
+
+    outcome = world.refresh(ahead=True)
+
+    assert outcome == Outcome(kind="unavailable", reason="in_doubt", retry_after=600.0)
+    assert world.ask.spent == []
+
+
+@pytest.mark.parametrize(
+    ("row", "how"),
+    [({"expires_in": 600.0}, {}), ({"expires_in": 600.0}, {"forced": True, "ahead": True}), ({}, {"ahead": True})],
+    ids=["refused", "insisted", "run out"],
+)
+def test_a_grant_in_doubt_gets_its_one_retry(row: dict[str, float], how: dict[str, bool]) -> None:
+    world = World(NEW)
+    world.store.in_doubt = True
+    world.store.row = grant(**row)
+
+    assert world.refresh(**how).kind == "renewed"
+    assert world.ask.spent == ["refresh-1"]
+
+
+def test_a_lease_that_ended_without_a_word_is_a_doubt() -> None:
+    world = World()
+    world.hold_the_lease(-1)
+    world.store.row = grant(expires_in=600.0)
+
+    assert world.refresh(ahead=True).reason == "in_doubt"
+
+
+def test_a_grant_without_doubt_is_refreshed_ahead() -> None:
+    world = World(NEW)
+    world.store.row = grant(expires_in=600.0)
+
+    assert world.refresh(ahead=True).kind == "renewed"
+
+
+CONTENTION = Refusal(actor=Actor.NOBODY, reason="contention")
+
+
+def test_contention_is_waited_out_and_nobody_notices() -> None:
+    world = World(CONTENTION, CONTENTION, NEW)
+
+    assert world.refresh().kind == "renewed"
+    assert world.ask.spent == ["refresh-1"] * 3
+    assert world.clock.now < 8
+    assert world.store.row is not None
+    assert world.store.row.backoff_step == 0
+
+
+def test_contention_that_does_not_end_is_told_when_nobody_waits_any_more() -> None:
+    world = World(*[CONTENTION] * 50)
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason) == ("unavailable", "contention")
+    assert 8 <= world.clock.now < 9
+
+
+def test_a_back_off_that_is_nearly_over_is_waited_for() -> None:
+    world = World(NEW)
+    world.store.retry_at = SHORT
+
+    assert world.refresh().kind == "renewed"
+    assert world.clock.naps == [SHORT]
+
+
+# A lease that is too old to be used.
+
+
+def test_a_worker_that_slept_after_its_claim_asks_nobody() -> None:
+    world = World(NEW)
+    let_go = world.store.let_go
+
+    def sleep_once() -> None:
+        world.store.let_go = let_go  # type: ignore[method-assign]
+        world.clock.now += 31  # seconds; the lease has 59 left, and an exchange may take 60
+        let_go()
+
+    world.store.let_go = sleep_once  # type: ignore[method-assign]
+
+    outcome = world.refresh()
+
+    assert outcome.kind == "renewed"
+    assert world.ask.spent == ["refresh-1"]
+    assert [verdict.reason for verdict in world.store.verdicts] == ["outdated"]
+
+
+# Trouble at the host.
+
+DOWN = Refusal(actor=Actor.NOBODY, reason="server_error")
+
+
+def test_a_host_that_fails_everybody_is_held() -> None:
+    world = World(*[DOWN] * 10)
+
+    for _ in range(9):
+        world.refresh(forced=True)
+    assert world.store.held_hosts == []
+    world.refresh(forced=True)
+
+    assert world.store.held_hosts == ["https://login.salesforce.com"]
+
+
+@pytest.mark.parametrize(
+    "sign_of_life", [REVOKED, CONTENTION, Refusal(actor=Actor.OPERATOR, reason="invalid_client")]
+)
+def test_a_host_that_answers_is_not_held(sign_of_life: Refusal) -> None:
+    world = World(*[DOWN] * 9, sign_of_life, DOWN, *[CONTENTION] * 50)
+
+    while len(world.ask.answers) > 40:
+        world.refresh(forced=True)
+
+    assert world.store.held_hosts == []
+
+
+def test_a_host_that_cannot_be_held_harms_nobody() -> None:
+    world = World(*[DOWN] * 10)
+    world.store.fails("hold_host")
+
+    assert [world.refresh(forced=True).reason for _ in range(10)] == ["server_error"] * 10
+
+
+@pytest.mark.parametrize(
+    ("answer", "lifted"),
+    [(NEW, ["host:login.salesforce.com", "fleet:default"]), (REVOKED, ["host:login.salesforce.com"]), (DOWN, [])],
+    ids=["renewed", "refused", "failed"],
+)
+def test_what_a_request_was_to_test_ends_if_it_went_well(answer: TokenAnswer | Refusal, lifted: list[str]) -> None:
+    world = World(answer)
+    world.store.gates.append(Gate(probes=("host:login.salesforce.com", "fleet:default")))
+
+    world.refresh()
+
+    assert world.store.lifted == lifted
+
+
+def test_a_verdict_that_the_fleet_guard_withholds_is_not_told() -> None:
+    world = World(REVOKED)
+    world.store.withholds = True
+
+    outcome = world.refresh()
+
+    assert (outcome.kind, outcome.reason) == ("unavailable", "fleet_guard")
+    assert outcome.grant is not None
+    assert outcome.grant.status == Status.ACTIVE

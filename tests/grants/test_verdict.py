@@ -6,7 +6,14 @@ from uuid import uuid4
 import pytest
 
 from django_sf_oauth.grants.contract import Claim, Status, Verdict
-from django_sf_oauth.grants.verdict import AMBIGUOUS_LIMIT, BACKOFF_CEILING, PROBE, SLOW_CEILING, judge
+from django_sf_oauth.grants.verdict import (
+    AMBIGUOUS_LIMIT,
+    BACKOFF_CEILING,
+    CONTENTION_PAUSE,
+    PROBE,
+    SLOW_CEILING,
+    judge,
+)
 from django_sf_oauth.protocol.errors import Actor, Refusal
 
 from .memory import grant
@@ -64,7 +71,9 @@ def test_a_lost_answer_leaves_a_doubt() -> None:
 def test_contention_is_over_in_a_moment() -> None:
     judged = verdict(Actor.NOBODY, "contention", row={"backoff_step": 20}, retry_after=60.0)
 
-    assert (judged.retry_in, judged.counts, judged.in_doubt) == (1.0, False, False)
+    assert judged.retry_in is not None
+    assert CONTENTION_PAUSE[0] <= judged.retry_in <= CONTENTION_PAUSE[1]
+    assert (judged.backs_off, judged.counts, judged.in_doubt) == (False, False, False)
 
 
 def test_retry_after_is_obeyed() -> None:

@@ -363,18 +363,26 @@ def test_a_refresh_skips_the_back_off(
     assert fake_salesforce.token_requests == 1
 
 
-@pytest.mark.parametrize("scope", ["all", "app:default", "org", "host:login.salesforce.com"])
+@pytest.mark.parametrize(
+    ("scope", "code"),
+    [
+        ("all", "stopped"),
+        ("app:default", "stopped"),
+        ("org", "stopped"),
+        ("host:login.salesforce.com", "breaker_open"),
+    ],
+)
 def test_a_refresh_respects_a_hold(
-    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, scope: str
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, scope: str, code: str
 ) -> None:
     Hold.objects.create(
-        scope=f"org:{salesforce_connection.organization_id}" if scope == "org" else scope, reason="kill_switch"
+        scope=f"org:{salesforce_connection.organization_id}" if scope == "org" else scope, reason="why"
     )
 
     with pytest.raises(TemporarilyUnavailable) as caught:
         salesforce_connection.refresh()
 
-    assert caught.value.code == "kill_switch"
+    assert caught.value.code == code
     assert fake_salesforce.token_requests == 0
 
 

@@ -11,17 +11,12 @@ from django_sf_oauth.models import Hold
 pytestmark = pytest.mark.django_db
 
 
-def scopes() -> set[str]:
-    holds = Hold.objects.on(app="default", organization_id="00D000000000001EAA", host="login.salesforce.com")
-    return set(holds.values_list("scope", flat=True))
+def test_the_kill_switch_is_what_an_operator_sets() -> None:
+    stops = {"all", "app:default", "org:00D000000000002EAA"}
+    for scope in {*stops, "host:test.salesforce.com", "fleet:default", "alarm:default"}:
+        Hold.objects.create(scope=scope, reason="why")
 
-
-def test_a_hold_concerns_all_one_app_one_org_or_one_host() -> None:
-    mine = {"all", "app:default", "org:00D000000000001EAA", "host:login.salesforce.com"}
-    for scope in {*mine, "app:other", "org:00D000000000002EAA", "host:test.salesforce.com", "default"}:
-        Hold.objects.create(scope=scope, reason="kill_switch")
-
-    assert scopes() == mine
+    assert set(Hold.objects.of_kill_switch().values_list("scope", flat=True)) == stops
 
 
 def test_a_hold_ends_at_its_time_or_when_it_is_lifted() -> None:

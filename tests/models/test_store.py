@@ -20,10 +20,12 @@ from django.utils import timezone
 from django_sf_oauth import signals
 from django_sf_oauth.conf import get_app
 from django_sf_oauth.fields import Sealed
-from django_sf_oauth.grants.contract import Claim, Grant, Status, Verdict
-from django_sf_oauth.models import ConnectionEvent, Hold, PendingRevocation, SalesforceConnection
+from django_sf_oauth.grants.contract import OPEN, Claim, Grant, Status, Verdict
+from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.clock import DatabaseClock
-from django_sf_oauth.models.store import RowStore, _bound_lock_waits, token_values
+from django_sf_oauth.models.store import LOCK_WAIT, RowStore
+from django_sf_oauth.models.token_values import token_values
+from django_sf_oauth.models.update_row import bound_lock_waits
 from django_sf_oauth.protocol.tokens import TokenAnswer
 from tests.factories import make_connection
 
@@ -112,22 +114,6 @@ def test_a_back_off_is_told_in_seconds(row: SalesforceConnection) -> None:
     assert read(row).retry_in == 0.0
 
 
-@pytest.mark.parametrize("scope", ["all", "app:default", "org:00D000000000001EAA", "host:login.salesforce.com"])
-def test_a_hold_is_felt_by_those_it_concerns(row: SalesforceConnection, scope: str) -> None:
-    assert STORE.held(read(row)) == ""
-
-    Hold.objects.create(scope=scope, reason="kill_switch")
-
-    assert STORE.held(read(row)) == "kill_switch"
-
-
-@pytest.mark.parametrize("scope", ["app:other", "org:00D000000000002EAA", "host:test.salesforce.com"])
-def test_a_hold_elsewhere_is_not_felt(row: SalesforceConnection, scope: str) -> None:
-    Hold.objects.create(scope=scope, reason="kill_switch")
-
-    assert STORE.held(read(row)) == ""
-
-
 # The lease
 
 
@@ -205,15 +191,33 @@ def test_a_lease_that_ended_without_a_word_leaves_a_doubt(row: SalesforceConnect
     assert reload(row).in_doubt_since == since
 
 
-def test_what_is_claimed_is_what_was_locked(row: SalesforceConnection) -> None:
-    """A token stored a moment after the claim has a lease of its own: it must not be spent under this one."""
+def test_a_claim_and_a_store_are_one_statement_each(row: SalesforceConnection) -> None:
     grant = read(row)
 
     with CaptureQueriesContext(connection) as queries:
-        STORE.claim(grant, lease=LEASE)
+        claim = STORE.claim(grant, lease=LEASE)
+        assert claim is not None
+        STORE.store(claim, ROTATED)
 
-    said = [query["sql"].split()[0] for query in queries]
-    assert said == ["SAVEPOINT", "UPDATE", "SELECT", "RELEASE"]
+    assert [query["sql"].split()[0] for query in queries] == ["UPDATE", "UPDATE"]
+
+
+def test_a_claim_on_what_was_read_before_another_crashed_is_refused(row: SalesforceConnection) -> None:
+    """Else the doubt that it left would go unnoticed."""
+    grant = read(row)
+    claim_of(row)
+    end_the_lease(row)
+
+    assert STORE.claim(grant, lease=LEASE) is None
+
+
+def test_what_is_stored_is_what_a_reading_shows(row: SalesforceConnection, claim: Claim) -> None:
+    stored = STORE.store(claim, ROTATED)
+
+    assert stored is not None
+    seen = read(row)
+    assert replace(stored, expires_in=0.0) == replace(seen, expires_in=0.0)
+    assert reveal(stored.refresh_token) == reveal(seen.refresh_token) == "refresh-2"
 
 
 # Storing
@@ -547,7 +551,7 @@ def test_a_connection_that_cannot_be_closed_is_let_go_all_the_same(row: Salesfor
 def test_waits_for_a_lock_are_bounded(vendor: str, said: list[str]) -> None:
     database = MagicMock(vendor=vendor)
 
-    _bound_lock_waits(database)
+    bound_lock_waits(database, LOCK_WAIT)
 
     cursor = database.cursor.return_value.__enter__.return_value
     assert [call.args[0] for call in cursor.execute.call_args_list] == said
@@ -558,7 +562,7 @@ def test_the_engine_works_on_the_primary(row: SalesforceConnection) -> None:
 
     with override_settings(DATABASE_ROUTERS=[replicas]):
         grant = read(row)
-        STORE.held(grant)
+        assert STORE.gate(grant, forced=False) == OPEN
         claim = STORE.claim(grant, lease=LEASE)
         assert claim is not None
         assert STORE.store(claim, ROTATED)

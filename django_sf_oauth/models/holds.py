@@ -1,0 +1,101 @@
+"""How the engine sees and sets holds: kill switch, breaker, fleet guard and alarms, shared by all processes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, router, transaction
+from django.utils import timezone
+
+from django_sf_oauth.conf import get_app
+from django_sf_oauth.grants.contract import OPEN, Gate, Grant
+from django_sf_oauth.protocol.hosts import host_of
+
+from .hold import Hold, HoldQuerySet
+
+__all__ = ["CANARY", "alarm_is_new", "gate", "hold_host", "is_in_force", "lift", "put"]
+
+BREAKER_LASTS = timedelta(minutes=15)  # at most, should nobody come to test it
+CANARY = timedelta(minutes=1)  # between two requests that test whether an app's grants are dead indeed
+INCIDENT = timedelta(hours=1)  # without a refusal, after which the next one is a new incident
+
+
+def gate(grant: Grant, *, forced: bool) -> Gate:
+    """See `GrantStore.gate`."""
+    now = timezone.now()
+    # Every refresh asks this, and mostly there is nothing.
+    found = {hold.scope: hold for hold in _holds().filter(scope__in=_scopes(grant)).in_force(now)}
+    if not found:
+        return OPEN
+    if any(scope in found for scope in ("all", f"app:{grant.app}", f"org:{grant.organization_id}")):
+        return Gate(closed="stopped")
+    breaker = found.get(f"host:{host_of(grant.login_url)}")
+    if breaker and not _holds().take_probe(breaker, now, timedelta(seconds=get_app(grant.app).breaker.pause)):
+        return _closed("breaker_open", breaker, now)
+    guard = found.get(f"fleet:{grant.app}")
+    if guard and grant.withheld and not (forced or _holds().take_probe(guard, now, CANARY)):
+        return _closed("fleet_guard", guard, now)
+    tested = [breaker, guard if grant.withheld else None]
+    return Gate(probes=tuple(hold.scope for hold in tested if hold))
+
+
+def _scopes(grant: Grant) -> list[str]:
+    host = host_of(grant.login_url)
+    return ["all", f"app:{grant.app}", f"org:{grant.organization_id}", f"host:{host}", f"fleet:{grant.app}"]
+
+
+def _closed(code: str, hold: Hold, now: datetime) -> Gate:
+    opens = hold.probe_at or hold.until
+    return Gate(closed=code, retry_after=max(1.0, (opens - now).total_seconds()) if opens else None)
+
+
+def hold_host(grant: Grant) -> None:
+    """Keeps everybody from the grant's token host; one request tests it after each pause."""
+    now = timezone.now()
+    pause = timedelta(seconds=get_app(grant.app).breaker.pause)
+    put(f"host:{host_of(grant.login_url)}", reason="breaker", until=now + BREAKER_LASTS, probe_at=now + pause)
+
+
+def alarm_is_new(app: str, reason: str) -> bool:
+    """Whether a refusal of the app itself begins an incident, of which its operator has to be told once."""
+    now = timezone.now()
+    scope = f"alarm:{app}"
+    alarm = _holds().filter(scope=scope).first()
+    if alarm is None or alarm.until is None or alarm.until <= now:
+        return put(scope, reason=reason, until=now + INCIDENT)
+    if alarm.until - now < INCIDENT / 2:  # it goes on
+        _holds().filter(pk=alarm.pk).update(until=now + INCIDENT)
+    return False
+
+
+def put(scope: str, *, reason: str, until: datetime, probe_at: datetime | None = None) -> bool:
+    """Sets a hold, unless one of that scope is in force. Returns whether it was this call that set it."""
+    now = timezone.now()
+    values = {"reason": reason, "until": until, "probe_at": probe_at}
+    if _holds().filter(scope=scope, until__lte=now).update(**values):
+        return True
+    if _holds().filter(scope=scope).exists():
+        return False
+    try:
+        with transaction.atomic(using=_alias()):
+            _holds().create(scope=scope, **values)
+    except IntegrityError:
+        return False  # somebody else has just set it
+    return True
+
+
+def is_in_force(scope: str, *, reason: str) -> bool:
+    return _holds().filter(scope=scope, reason=reason).in_force(timezone.now()).exists()
+
+
+def lift(scopes: tuple[str, ...]) -> None:
+    """Ends holds, and says so to the processes that keep them in mind."""
+    _holds().filter(scope__in=scopes).delete()
+
+
+def _alias() -> str:
+    return router.db_for_write(Hold)
+
+
+def _holds() -> HoldQuerySet:
+    return Hold.objects.using(_alias())

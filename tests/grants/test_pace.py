@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from django_sf_oauth.grants.pace import FIRST, LONGEST, SHARE, SHORTEST, Pace
+
+
+def test_the_first_look_is_when_the_exchange_should_have_ended() -> None:
+    assert Pace(0.2).pause(0.05) == pytest.approx(0.15)
+
+
+def test_the_first_look_is_not_late_where_exchanges_were_slow() -> None:
+    assert Pace(30.0).pause(0.0) == FIRST
+
+
+@pytest.mark.parametrize(
+    ("under_way", "steady"),
+    [(0.2, 0.2 * SHARE), (0.01, SHORTEST), (60.0, LONGEST)],
+    ids=["usual", "short", "long"],
+)
+def test_then_it_looks_in_steps_that_grow_with_the_wait(under_way: float, steady: float) -> None:
+    pauses = [Pace(0.0).pause(under_way) for _ in range(100)]
+
+    assert all(steady / 2 <= pause <= steady * 1.5 for pause in pauses)
+    assert len(set(pauses)) > 90  # two that wait do not look together
+
+
+def test_it_learns_how_long_exchanges_take() -> None:
+    pace = Pace(0.2)
+
+    for _ in range(50):
+        pace.learn(1.0)
+
+    assert pace.expected == pytest.approx(1.0, abs=0.01)
