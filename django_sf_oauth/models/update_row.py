@@ -55,9 +55,10 @@ def _assignments(values: Mapping[str, Any], connection: Any) -> tuple[str, list[
     parts, parameters = [], []
     for name, value in values.items():
         column = connection.ops.quote_name(_field(name).column)
-        if isinstance(value, Ahead):
-            parts.append(f"{column} = {MILLISECONDS[connection.vendor]} + %s")
-            parameters.append(value.milliseconds)
+        if value is None:
+            parts.append(f"{column} = NULL")
+        elif isinstance(value, Ahead):
+            parts.append(f"{column} = {MILLISECONDS[connection.vendor]} + {value.milliseconds:d}")
         else:
             parts.append(f"{column} = %s")
             parameters.append(_field(name).get_db_prep_save(value, connection))

@@ -1,0 +1,165 @@
+"""How many claims and stores a second twenty connections make, each in a commit of its own.
+
+Run with ``python -m benchmarks.claims``, with a PostgreSQL at ``TEST_POSTGRES_URL``. Beside it, in turns: the same
+two statements by hand on a bare connection, without sealing anything, and the same through the ORM.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+from .stampede import DATABASE, database, server, set_up
+from .turns import verdict
+
+PROCESSES, THREADS = 4, 5
+CYCLES = 150
+ROUNDS = 5
+ORIGIN = "https://login.salesforce.com"
+OURS, BARE, ORM = "django-sf-oauth", "two bare statements", "the ORM: update, get, update, get"
+GOAL = 3500  # cycles a second
+
+CLAIM = (
+    "UPDATE django_sf_oauth_salesforceconnection SET lease_owner = %s, lease_until = %s"
+    " WHERE id = %s AND generation = %s AND lease_owner IS NULL"
+)
+STORE = (
+    "UPDATE django_sf_oauth_salesforceconnection SET access_token = %s, refresh_token = %s, lease_owner = NULL,"
+    " lease_until = NULL, generation = generation + 1 WHERE id = %s AND generation = %s"
+)
+SEALED = b"s1:0123abcd:" + b"x" * 240  # about as long as a sealed token
+
+
+def work(first: int) -> None:
+    """Answers each line (the name of a way) when its threads have made their cycles."""
+    set_up(ORIGIN)
+    from django.db import connection
+
+    def run(way: Callable[[int], None], pk: int) -> None:
+        way(pk)
+        connection.close()
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        print("ready", flush=True)
+        for line in sys.stdin:
+            way = WAYS[line.strip()]
+            list(threads.map(lambda pk, way=way: run(way, pk), range(first, first + THREADS)))
+            print("done", flush=True)
+
+
+def ours(pk: int) -> None:
+    from django_sf_oauth.models.store import RowStore
+    from django_sf_oauth.protocol.tokens import TokenAnswer
+
+    store = RowStore()
+    grant = store.read(pk)
+    answer = TokenAnswer(access_token="00D" + "a" * 109, refresh_token="5Aep861" + "r" * 80)
+    for _ in range(CYCLES):
+        assert grant is not None
+        claim = store.claim(grant, lease=90)
+        assert claim is not None
+        grant = store.store(claim, answer)
+
+
+def bare(pk: int) -> None:
+    with server(DATABASE) as connection:
+        generation = connection.execute(
+            "SELECT generation FROM django_sf_oauth_salesforceconnection WHERE id = %s", [pk]
+        ).fetchone()[0]
+        for number in range(generation, generation + CYCLES):
+            assert connection.execute(CLAIM, [uuid4(), 1, pk, number]).rowcount == 1
+            assert connection.execute(STORE, [SEALED, SEALED, pk, number]).rowcount == 1
+
+
+def through_the_orm(pk: int) -> None:
+    from django.db import transaction
+
+    from django_sf_oauth.fields import Ciphertext
+    from django_sf_oauth.models import SalesforceConnection
+
+    rows = SalesforceConnection.objects.filter(pk=pk)
+    for _ in range(CYCLES):
+        with transaction.atomic():
+            generation = rows.values_list("generation", flat=True).get()
+            assert rows.filter(generation=generation, lease_owner=None).update(lease_owner=uuid4(), lease_until=1)
+            rows.get()
+        values: dict[str, Any] = {"access_token": Ciphertext(SEALED), "refresh_token": Ciphertext(SEALED)}
+        with transaction.atomic():
+            rows.filter(generation=generation).update(
+                **values, lease_owner=None, lease_until=None, generation=generation + 1
+            )
+            rows.get()
+
+
+WAYS: Mapping[str, Callable[[int], None]] = {OURS: ours, BARE: bare, ORM: through_the_orm}
+
+
+def main() -> int:
+    with database(ORIGIN):
+        first = connect(PROCESSES * THREADS)
+        workers = [start(first + number * THREADS) for number in range(PROCESSES)]
+        try:
+            return show(measure(workers))
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.communicate()
+
+
+def measure(workers: list[subprocess.Popen[str]]) -> dict[str, float]:
+    """Cycles a second of each way: the median of its turns."""
+    for worker in workers:
+        hear(worker, "ready")
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(ROUNDS + 1):
+        for way, found in rates.items():
+            started = time.perf_counter()
+            for worker in workers:
+                assert worker.stdin is not None
+                worker.stdin.write(f"{way}\n")
+                worker.stdin.flush()
+            for worker in workers:
+                hear(worker, "done")
+            if number:  # the first one warms everybody up
+                found.append(PROCESSES * THREADS * CYCLES / (time.perf_counter() - started))
+    return {way: statistics.median(found) for way, found in rates.items()}
+
+
+def show(rates: Mapping[str, float]) -> int:
+    print(f"{PROCESSES * THREADS} connections, claim and store, each committed")
+    for way, rate in rates.items():
+        print(f"{way:36} {rate:8.0f} cycles/s   ratio {rate / rates[BARE]:5.2f}")
+    print(f"{OURS}: ≥ {GOAL} cycles/s  {verdict(rates[OURS] >= GOAL)}")
+    return 0 if rates[OURS] >= GOAL else 1
+
+
+def start(first: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.claims", "work", str(first)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)  # noqa: S603  # ourselves
+
+
+def hear(worker: subprocess.Popen[str], expected: str) -> None:
+    assert worker.stdout is not None
+    assert worker.stdout.readline().strip() == expected
+
+
+def connect(number: int) -> int:
+    """So many connections; gives the primary key of the first, which the others follow."""
+    from .project import connect
+
+    return min(connect().pk for _ in range(number))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["work"]:
+        work(int(sys.argv[2]))
+    else:
+        sys.exit(main())

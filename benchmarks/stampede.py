@@ -1,0 +1,355 @@
+"""Thirty-two callers in eight processes meet one expired token: how long the last of them waits.
+
+Run with ``python -m benchmarks.stampede``, with a PostgreSQL at ``TEST_POSTGRES_URL`` and a Redis at
+``TEST_REDIS_URL``. Each round lets every way have its turn. The floor is what one token request takes alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .turns import verdict
+
+if TYPE_CHECKING:
+    from django_sf_oauth.models import SalesforceConnection
+
+POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+DATABASE = "sf_oauth_stampede"
+PROCESSES, THREADS = 8, 4
+ROUNDS = 9
+EXCHANGE = 0.2  # seconds that the token endpoint takes
+SOON = 60.0  # seconds
+
+OURS, ROW_LOCK, REDIS_LOCK = "django-sf-oauth", "row lock held over HTTP", "redis-py Lock"
+GOAL = 1.06
+CONNECTION_GOAL = 0.02  # of the connection time of a row lock
+
+
+def set_up(origin: str) -> None:
+    import environ
+    from django.conf import settings
+
+    database = {**environ.Env.db_url_config(POSTGRES), "NAME": DATABASE}
+    database["OPTIONS"] = {"application_name": DATABASE}
+    settings.configure(
+        SECRET_KEY="benchmark",  # noqa: S106  # of nothing
+        FERNET_KEYS=["benchmark-key"],
+        USE_TZ=True,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_sf_oauth"],
+        SALESFORCE_OAUTH={
+            "CLIENT_ID": "benchmark",
+            "CLIENT_SECRET": "benchmark",
+            "LOGIN_URL": origin,
+            "TRUSTED_HOSTS": [origin.partition("://")[2]],
+            "TIMEOUTS": {"wait": SOON},
+        },
+        DATABASES={"default": database},
+    )
+    import django
+
+    django.setup()
+
+
+# One process of a site
+
+
+class OpenTime:
+    """How long database connections were open in this process, in seconds, all together."""
+
+    def __init__(self) -> None:
+        from django.db.backends.postgresql.base import DatabaseWrapper
+        from django.db.backends.signals import connection_created
+
+        self.seconds = 0.0
+        self._opened: dict[int, float] = {}
+        connection_created.connect(self._opens, weak=False)
+        close = DatabaseWrapper._close  # type: ignore[attr-defined]  # what all ways of closing end in
+
+        def closes(wrapper: Any) -> None:
+            self.seconds += time.monotonic() - self._opened.pop(id(wrapper), time.monotonic())
+            close(wrapper)
+
+        DatabaseWrapper._close = closes  # type: ignore[attr-defined]
+
+    def _opens(self, connection: Any, **kwargs: Any) -> None:
+        self._opened[id(connection)] = time.monotonic()
+
+
+def work(origin: str, pk: int) -> None:
+    """Answers each line (the name of a way) with how it went."""
+    set_up(origin)
+    ways = ways_of(origin, pk)
+    open_time = OpenTime()
+    rows = load(pk)
+    with ThreadPoolExecutor(THREADS) as threads:
+        say("ready")
+        for line in sys.stdin:
+            before = open_time.seconds
+            ended = list(threads.map(timed(ways[line.strip()]), rows))
+            say(json.dumps({"last": max(ended), "open": open_time.seconds - before}))
+            rows = load(pk)
+
+
+def load(pk: int) -> list[SalesforceConnection]:
+    from django.db import connection
+
+    from django_sf_oauth.models import SalesforceConnection
+
+    rows = [SalesforceConnection.objects.get(pk=pk) for _ in range(THREADS)]
+    connection.close()
+    return rows
+
+
+def timed(way: Callable[[SalesforceConnection], None]) -> Callable[[SalesforceConnection], float]:
+    def run(row: SalesforceConnection) -> float:
+        from django.db import connection
+
+        way(row)
+        ended = time.monotonic()
+        connection.close()
+        return ended
+
+    return run
+
+
+def ways_of(origin: str, pk: int) -> Mapping[str, Callable[[SalesforceConnection], None]]:
+    import redis
+    import requests
+    from django.db import transaction
+    from django.db.models import F
+
+    from django_sf_oauth.models import SalesforceConnection
+
+    http = requests.Session()
+    lock_server = redis.Redis.from_url(REDIS)
+    rows = SalesforceConnection.objects.filter(pk=pk)
+
+    def refresh_if_stale(row: SalesforceConnection) -> None:
+        """The least that anybody does: look again, ask, store."""
+        if rows.values_list("generation", flat=True).get() == row.generation:
+            sealed = SalesforceConnection.objects.get(pk=pk).refresh_token
+            assert sealed is not None
+            ask(http, origin, sealed.reveal())
+            rows.update(generation=F("generation") + 1)
+
+    def row_lock(row: SalesforceConnection) -> None:
+        with transaction.atomic():
+            rows.select_for_update().get()
+            refresh_if_stale(row)
+
+    def redis_lock(row: SalesforceConnection) -> None:
+        with lock_server.lock(f"{DATABASE}:{pk}", timeout=SOON):
+            refresh_if_stale(row)
+
+    return {OURS: lambda row: row.renew(row.generation), ROW_LOCK: row_lock, REDIS_LOCK: redis_lock}
+
+
+def ask(http: Any, origin: str, refresh_token: str) -> None:
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": "benchmark",
+        "client_secret": "benchmark",
+        "refresh_token": refresh_token,
+    }
+    http.post(f"{origin}/services/oauth2/token", data=form, timeout=SOON).raise_for_status()
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+# The benchmark
+
+
+class Process:
+    def __init__(self, origin: str, pk: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.stampede", "work", origin, str(pk)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)  # noqa: S603  # ourselves
+
+    def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def most_held(*, start: float, end: float) -> int:
+    """The most connections of the workers that the server saw between so many seconds from now."""
+    with server() as connection:
+        began = time.monotonic()
+        seen = 0
+        while (passed := time.monotonic() - began) < end:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+            found = connection.execute(count, [DATABASE]).fetchone()
+            seen = max(seen, found[0] if found and passed >= start else 0)
+            time.sleep(0.01)
+    return seen
+
+
+def server(database: str = "postgres") -> Any:
+    """A bare connection to the PostgreSQL server."""
+    import environ
+    import psycopg
+
+    config = environ.Env.db_url_config(POSTGRES)
+    return psycopg.connect(
+        host=config["HOST"],
+        port=config["PORT"] or 5432,
+        user=config["USER"],
+        password=config["PASSWORD"],
+        dbname=database,
+        autocommit=True,
+    )
+
+
+def main() -> int:
+    from django_sf_oauth.testing import FakeSalesforce
+    from django_sf_oauth.testing.server import FakeServer
+
+    fake = FakeSalesforce(client_id="benchmark", client_secret="benchmark")  # noqa: S106  # of nothing
+    fake.rotation = False  # so that the plain ways need not seal what they store
+    with FakeServer(fake) as server, database(server.url), ExitStack() as stack:
+        row = connect(fake, server.url)
+        workers = [Process(server.url, row.pk) for _ in range(PROCESSES)]
+        for worker in workers:
+            stack.callback(worker.end)
+        for worker in workers:
+            assert worker.hear() == "ready"
+        fake.delay = EXCHANGE
+        return show(*measure(fake, server.url, row, workers))
+
+
+def measure(
+    fake: Any, origin: str, row: SalesforceConnection, workers: list[Process]
+) -> tuple[float, dict[str, list[Mapping[str, float]]]]:
+    import requests
+
+    assert row.refresh_token is not None
+    http, token = requests.Session(), row.refresh_token.reveal()
+    ask(http, origin, token)
+    floors: list[float] = []
+    found: dict[str, list[Mapping[str, float]]] = {OURS: [], ROW_LOCK: [], REDIS_LOCK: []}
+    for number in range(ROUNDS + 1):
+        started = time.monotonic()
+        ask(http, origin, token)
+        floors.append(time.monotonic() - started)
+        for way, rounds in found.items():
+            result = one_round(way, fake, workers)
+            if number:  # the first one warms everybody up
+                rounds.append(result)
+    http.close()
+    return statistics.median(floors), found
+
+
+def one_round(way: str, fake: Any, workers: list[Process]) -> Mapping[str, float]:
+    fake.expire_access_tokens()
+    requests_before = fake.token_requests
+    most = 0
+
+    def watch() -> None:
+        nonlocal most
+        most = most_held(start=0.4 * EXCHANGE, end=0.9 * EXCHANGE)
+
+    watcher = threading.Thread(target=watch)
+    started = time.monotonic()
+    for worker in workers:
+        worker.say(way)
+    watcher.start()
+    told = [json.loads(worker.hear()) for worker in workers]
+    watcher.join()
+    time.sleep(0.1)  # the workers load their rows again
+    return {
+        "seconds": max(one["last"] for one in told) - started,
+        "open": sum(one["open"] for one in told),
+        "requests": fake.token_requests - requests_before,
+        "held": most,
+    }
+
+
+def show(floor: float, found: Mapping[str, list[Mapping[str, float]]]) -> int:
+    print(f"{PROCESSES} processes x {THREADS} threads, one expired token, token endpoint {EXCHANGE * 1000:.0f} ms")
+    print(f"floor: one token request alone {floor * 1000:.0f} ms\n")
+    print(f"{'':26} {'ratio':>6} {'requests':>9} {'held during HTTP':>17} {'connection-ms':>14}")
+    medians = {}
+    for way, rounds in found.items():
+        median = {what: statistics.median(one[what] for one in rounds) for what in rounds[0]}
+        most = max(one["requests"] for one in rounds)
+        medians[way] = median
+        print(
+            f"{way:26} {median['seconds'] / floor:6.2f} {most:9.0f}"
+            f" {median['held']:17.0f} {median['open'] * 1000:14.0f}"
+        )
+    ours = medians[OURS]
+    goals = {
+        f"ratio ≤ {GOAL}": ours["seconds"] / floor <= GOAL,
+        "1 request": all(one["requests"] == 1 for one in found[OURS]),
+        "0 held during HTTP": ours["held"] == 0,
+        f"connection-ms ≤ {CONNECTION_GOAL} of a row lock's": ours["open"]
+        <= CONNECTION_GOAL * medians[ROW_LOCK]["open"],
+    }
+    for goal, met in goals.items():
+        print(f"{OURS}: {goal}  {verdict(met)}")
+    return 0 if all(goals.values()) else 1
+
+
+@contextmanager
+def database(origin: str) -> Iterator[None]:
+    """A database of its own, gone afterwards."""
+    with server() as administration:
+        administration.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+        administration.execute(f"CREATE DATABASE {DATABASE}")
+        try:
+            set_up(origin)
+            from django.core.management import call_command
+            from django.db import connections
+
+            call_command("migrate", verbosity=0)
+            yield
+            connections.close_all()
+        finally:
+            administration.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def connect(fake: Any, origin: str) -> SalesforceConnection:
+    from django.contrib.auth import get_user_model
+
+    from django_sf_oauth.models import SalesforceConnection
+
+    tokens = fake.issue(fake.add_user("sam@acme-outdoor.example"))
+    row = SalesforceConnection.objects.create(
+        user=get_user_model().objects.create(username="sam"),
+        organization_id=fake.org.id,
+        salesforce_user_id="005000000000001AAA",
+        instance_url=origin,
+        login_url=origin,
+        access_token=tokens["access_token"],
+        refresh_token=tokens["refresh_token"],
+    )
+    return SalesforceConnection.objects.get(pk=row.pk)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["work"]:
+        work(sys.argv[2], int(sys.argv[3]))
+    else:
+        sys.exit(main())
