@@ -6,7 +6,6 @@ two statements by hand on a bare connection, without sealing anything, and the s
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""What the package costs those who do not use it at the moment: at start-up, and per request.
+"""What the package costs a site at start-up.
 
-Run with ``python benchmarks/startup.py``. Each figure stands beside its peer, measured in turns in the same run.
+Run with ``python -m benchmarks.startup``. Each figure stands beside its peer, measured in turns in the same run.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 9
-REQUESTS = 200_000
 
 SETUP = """
 import time
@@ -64,33 +61,5 @@ def startup() -> None:
     print(f"{'import django_sf_oauth':45} {side_by_side({'import': package})['import'] * 1000:8.2f} ms")
 
 
-def per_request(middleware: Callable[[object], object]) -> float:
-    """Microseconds of one call."""
-
-    class Request:
-        pass
-
-    started = time.perf_counter()
-    for _request in range(REQUESTS):
-        middleware(Request())
-    return (time.perf_counter() - started) / REQUESTS * 1e6
-
-
-def middleware() -> None:
-    from django.conf import settings
-
-    settings.configure()
-    from django_sf_oauth.middleware import SalesforceMiddleware
-
-    def view(request: object) -> object:
-        return request
-
-    installed = SalesforceMiddleware(view)
-    plain = statistics.median(per_request(view) for _round in range(ROUNDS))
-    ours = statistics.median(per_request(installed) for _round in range(ROUNDS))  # type: ignore[arg-type]  # likewise
-    print(f"{'request.salesforce that nobody touches':45} {ours - plain:8.2f} µs a request")
-
-
 if __name__ == "__main__":
     startup()
-    middleware()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -11,16 +12,18 @@ from requests.auth import AuthBase
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
-from .adapters import shared_adapter
+from .adapters import LeanSession, shared_adapter
 from .conf import get_app
 from .exceptions import ConfigurationError, TemporarilyUnavailable
 from .protocol.api import read_api_failure
-from .protocol.hosts import join_instance_url, same_origin
+from .protocol.hosts import join_instance_url, origin_of, same_origin
 
 if TYPE_CHECKING:
     from simple_salesforce import Salesforce
 
 __all__ = ["Client", "ConnectionAuth", "simple_salesforce"]
+
+_instance_origin = lru_cache(maxsize=1024)(origin_of)  # of few URLs, and asked for at each request
 
 
 class Connection(Protocol):
@@ -44,14 +47,18 @@ class ConnectionAuth(AuthBase):
         self._connection = connection
         known = connection.instance_url
         # simple-salesforce writes https whatever the instance's URL says, and a fake on loopback has none.
-        self._known = (known, known.replace("http://", "https://", 1))
+        self._known = {_instance_origin(known), _instance_origin(known.replace("http://", "https://", 1))}
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         connection = self._connection
-        if any(same_origin(request.url or "", known) for known in self._known):
+        origin, own = origin_of(request.url or ""), _instance_origin(connection.instance_url)
+        if origin is None or own is None:
+            return request
+        if origin != own and origin in self._known:
             # An org that has moved answers at its new instance; whoever made the URL may not know it yet.
             _readdress(request, connection.instance_url)
-        if same_origin(request.url or "", connection.instance_url):
+            origin = own
+        if origin == own:
             # Before the token is read: with another thread's refresh in between, the hook would hold the new
             # generation for the refused one, and refresh again.
             request.hooks["response"].append(_RenewOnce(connection))
@@ -69,9 +76,10 @@ class _RenewOnce:
         self._spent = False
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        request = response.request
-        own = same_origin(request.url or "", self._instance_url)  # a redirect may have led elsewhere
-        if self._spent or not own or not _is_expired(response):
+        if response.status_code < 400 or self._spent:
+            return response
+        own = same_origin(response.request.url or "", self._instance_url)  # a redirect may have led elsewhere
+        if not own or not _is_expired(response):
             return response
         self._spent = True
         self._connection.renew(self._generation)
@@ -94,8 +102,6 @@ class _RenewOnce:
 
 
 def _is_expired(response: requests.Response) -> bool:
-    if response.status_code < 400:
-        return False
     kind = response.headers.get("Content-Type", "")
     failure = read_api_failure(status=response.status_code, content_type=kind, body=response.content)
     return failure.kind == "expired"
@@ -128,7 +134,7 @@ class _Shared(BaseAdapter):
         pass
 
 
-class Client(requests.Session):
+class Client(LeanSession):
     """A session on one connection.
 
     ``client.get("query", params=…)`` is relative to ``/services/data/vNN.N/``, ``client.get("/services/data/")``
@@ -136,11 +142,9 @@ class Client(requests.Session):
     """
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__()
+        super().__init__(_Shared())
         self.connection = connection
         self.auth = ConnectionAuth(connection)
-        self.mount("https://", _Shared())
-        self.mount("http://", _Shared())
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """As ``requests.Session.request``, with the package's ``TIMEOUTS`` unless another is given (seconds).

@@ -24,7 +24,7 @@ from .exceptions import (
     TokenUnreadable,
 )
 from .grants.outcome import raise_unless_active
-from .middleware import LazyClient
+from .middleware import attach
 from .protocol.tokens import missing_scopes
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def salesforce_required(*, scopes: Sequence[str] = (), app: str | None = None) -
 def salesforce_required(view: V | None = None, *, scopes: Sequence[str] = (), app: str | None = None) -> Any:
     """Lets a view run, sync or async, only for a user with a working connection.
 
-    In the view ``request.salesforce`` is a client of that connection, with or without the middleware.
+    In the view ``request.salesforce`` is a client of that connection, and so is ``await request.asalesforce()``,
+    with or without the middleware. It need not be the user's default connection.
 
     An anonymous visitor is sent to the login page. Others are sent to their connections, with ``next`` leading
     back; a request that prefers JSON gets 403 with ``code`` and ``reconnect_url``. The same answers are given when
@@ -73,7 +74,7 @@ def _guarded(view: Callable[..., Any], need: Need) -> Callable[..., Any]:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         try:
-            _hand_over(request, need(request.user))
+            attach(request, need(request.user))
             return view(request, *args, **kwargs)
         except MENDABLE as error:
             return _refusal(request, error)
@@ -88,17 +89,12 @@ def _guarded_async(view: Callable[..., Any], need: Need) -> Callable[..., Any]:
         if not user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         try:
-            _hand_over(request, await sync_to_async(need)(user))
+            attach(request, await sync_to_async(need)(user))
             return await view(request, *args, **kwargs)
         except MENDABLE as error:
             return await sync_to_async(_refusal)(request, error)
 
     return answer
-
-
-def _hand_over(request: HttpRequest, connection: SalesforceConnection) -> None:
-    """The view works with the connection that was checked, which need not be the user's default."""
-    request.salesforce = LazyClient(request, connection)  # type: ignore[attr-defined]  # as the middleware does
 
 
 def _check(user: Any, *, scopes: tuple[str, ...], app: str | None) -> SalesforceConnection:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
+from django.utils.functional import cached_property
 from django.views.decorators.debug import sensitive_variables
 from fernet_fields import EncryptedTextField
 from fernet_fields.hkdf import derive_fernet_key
@@ -49,19 +50,32 @@ class Ciphertext(bytes):
 class Sealed:
     """A token at rest. It prints as dots; a copy or a pickle of it holds ciphertext."""
 
-    __slots__ = ("_binding", "_ciphertext")
+    __slots__ = ("_binding", "_ciphertext", "_plain")
 
     def __init__(self, ciphertext: bytes, binding: str = "") -> None:
         self._ciphertext = ciphertext
         self._binding = binding
+        self._plain: str | None = None
 
+    @sensitive_variables()
     def reveal(self) -> str:
-        """The plain text.
+        """The plain text, decrypted once for as long as this object lives.
 
         Raises:
             TokenUnreadable: no key of ``FERNET_KEYS`` opens it, or it was written for another row or column.
         """
-        return unseal(self._ciphertext, self._binding)
+        if self._plain is None:
+            self._plain = unseal(self._ciphertext, self._binding)
+        return self._plain
+
+    def bound_to(self, binding: str) -> Sealed:
+        """This value for one row and column; itself, if it was for none yet, so that it is decrypted once."""
+        if not self._binding:
+            self._binding = binding
+        return self if self._binding == binding else Sealed(self._ciphertext, binding)
+
+    def __reduce__(self) -> tuple[type[Sealed], tuple[bytes, str]]:
+        return Sealed, (self._ciphertext, self._binding)
 
     def __repr__(self) -> str:
         return DOTS
@@ -126,7 +140,7 @@ class SealedAttribute(DeferredAttribute):
         value = super().__get__(instance, cls)
         if instance is None or value is None:
             return value
-        return Sealed(value._ciphertext, self.field.binding(instance))
+        return value.bound_to(self.field.binding(instance))
 
     def __set__(self, instance: models.Model, value: str | Sealed | None) -> None:
         if isinstance(value, str):
@@ -154,7 +168,11 @@ class SealedTextField(TextField):
         return self.binding_of(instance.uuid)  # type: ignore[attr-defined]  # see the docstring of the class
 
     def binding_of(self, uuid: UUID) -> str:
-        return f"{self.model._meta.label_lower}.{self.name}:{uuid}"
+        return f"{self._place}:{uuid}"
+
+    @cached_property
+    def _place(self) -> str:
+        return f"{self.model._meta.label_lower}.{self.name}"
 
     def sealed(self, instance: models.Model, plain: str) -> Sealed:
         return Sealed(seal(plain, self.binding(instance)), self.binding(instance))
@@ -173,7 +191,7 @@ class SealedTextField(TextField):
         value = getattr(instance, self.attname)
         if value is None:
             return None
-        value.reveal()  # what does not open here would be lost once it is stored
+        unseal(value._ciphertext, value._binding)  # what does not open here would be lost once it is stored
         return Ciphertext(value._ciphertext)
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:

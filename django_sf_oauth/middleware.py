@@ -1,17 +1,19 @@
-"""``request.salesforce``: a client of the user's default connection, or of the one that a guard chose."""
+"""``request.salesforce`` and ``request.asalesforce()``: clients of the default connection, or of a chosen one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
-from . import get_connection
+from . import aget_connection, get_connection
 
 if TYPE_CHECKING:
+    from .aclient import AsyncClient
     from .client import Client
     from .models import SalesforceConnection
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 else:
     Lazy = LazyObject
 
-__all__ = ["LazyClient", "SalesforceMiddleware"]
+__all__ = ["LazyClient", "SalesforceMiddleware", "attach"]
+
+_set = object.__setattr__  # on the lazy object itself; its own way is to go through what it wraps
 
 
 class LazyClient(Lazy):
@@ -30,17 +34,37 @@ class LazyClient(Lazy):
     """
 
     _wrapped: Any = empty
+    _connection: SalesforceConnection | None = None
 
     def __init__(self, request: HttpRequest, connection: SalesforceConnection | None = None) -> None:
-        self.__dict__.update(_request=request, _connection=connection)
+        _set(self, "_request", request)
+        if connection is not None:
+            _set(self, "_connection", connection)
 
     def _setup(self) -> None:
         connection = self._connection or get_connection(getattr(self._request, "user", None))
         self._wrapped = connection.client()
 
 
+def attach(request: Any, connection: SalesforceConnection | None = None) -> None:
+    """Gives the request its clients, of `connection` or, when they are used, of the user's default."""
+    request.salesforce = LazyClient(request, connection)
+    request.asalesforce = partial(_async_client, request, connection)
+
+
+async def _async_client(request: Any, connection: SalesforceConnection | None) -> AsyncClient:
+    if connection is None:
+        connection = await aget_connection(await _user_of(request))
+        request.asalesforce = partial(_async_client, request, connection)  # later calls ask no database
+    return connection.async_client()
+
+
+async def _user_of(request: Any) -> Any:
+    return await request.auser() if hasattr(request, "auser") else getattr(request, "user", None)
+
+
 class SalesforceMiddleware:
-    """Sets ``request.salesforce``, which asks the database when it is used and not before.
+    """Sets ``request.salesforce`` and ``request.asalesforce()``, which ask the database when they are used.
 
     It only acts ahead of the view, so that the same call serves sync and async sites: under ASGI it hands the
     coroutine on. Place it after ``AuthenticationMiddleware``.
@@ -55,5 +79,5 @@ class SalesforceMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        request.salesforce = LazyClient(request)  # type: ignore[attr-defined]  # added here
+        attach(request)
         return self.get_response(request)

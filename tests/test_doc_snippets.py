@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import unittest
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core import checks
 from django.test import RequestFactory, override_settings
 
@@ -23,7 +25,9 @@ SNIPPETS = [snippet for name in PAGES for snippet in snippets(name)]
 WITH_SNIPPETS = sorted({snippet.page for snippet in SNIPPETS if not snippet.excuse})
 
 
-def names_defined(kind: type[ast.FunctionDef | ast.ClassDef], prefix: str = "") -> list[tuple[str, str]]:
+def names_defined(
+    kind: type[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef], prefix: str = ""
+) -> list[tuple[str, str]]:
     """Pages, and what their snippets define at the top."""
     return [
         (snippet.page, node.name)
@@ -110,6 +114,30 @@ def test_a_view_in_a_snippet_answers(
     answer = SalesforceMiddleware(run_page(name, names)[view])(request)
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("name", "function"), names_defined(ast.AsyncFunctionDef))
+def test_an_async_function_in_a_snippet_runs(
+    name: str,
+    function: str,
+    project: dict[str, Any],
+    salesforce_connection: SalesforceConnection,
+    rf: RequestFactory,
+) -> None:
+    names = {**project, "user": salesforce_connection.user, "connection": salesforce_connection}
+    request: Any = rf.get("/")
+
+    async def auser() -> Any:
+        return salesforce_connection.user
+
+    request.user, request.auser = salesforce_connection.user, auser
+    given = {"request": request, "user": salesforce_connection.user}
+    ran = run_page(name, names)[function]
+
+    answer = async_to_sync(ran)(*[given[one] for one in inspect.signature(ran).parameters])
+
+    assert getattr(answer, "status_code", 200) == 200
+    assert answer
 
 
 @pytest.mark.parametrize(("name", "test"), TESTS)

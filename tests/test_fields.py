@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import sys
@@ -87,6 +88,49 @@ def test_a_pickle_holds_ciphertext_only(row: SalesforceConnection) -> None:
     assert reveal(pickle.loads(pickled).access_token) == PLAIN  # noqa: S301  # pickled two lines above
 
 
+def test_a_revealed_token_is_in_no_pickle_and_no_copy(row: SalesforceConnection) -> None:
+    loaded = SalesforceConnection.objects.get(pk=row.pk)
+    client = loaded.client()
+    assert reveal(loaded.access_token) == PLAIN
+
+    assert PLAIN.encode() not in pickle.dumps(loaded)
+    assert PLAIN.encode() not in pickle.dumps(client)
+    for copied in (copy.copy(loaded.access_token), copy.deepcopy(loaded).access_token):
+        assert isinstance(copied, Sealed)
+        assert copied._plain is None
+        assert copied.reveal() == PLAIN
+    assert PLAIN not in repr(vars(loaded))
+
+
+def test_a_token_is_decrypted_once_for_each_row_that_was_loaded(
+    row: SalesforceConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, again = (SalesforceConnection.objects.get(pk=row.pk) for _ in range(2))
+    assert [reveal(one.access_token) for one in (loaded, again)] == [PLAIN] * 2
+
+    monkeypatch.setattr(Fernet, "decrypt", None)
+
+    assert [reveal(one.access_token) for one in (loaded, again)] == [PLAIN] * 2
+
+
+def test_a_new_token_takes_the_place_of_a_revealed_one(row: SalesforceConnection) -> None:
+    assert reveal(row.access_token) == PLAIN
+
+    row.access_token = "00D000000000001!renewed"
+
+    assert reveal(row.access_token) == "00D000000000001!renewed"
+
+
+def test_a_value_that_was_read_opens_in_no_other_row(row: SalesforceConnection) -> None:
+    loaded = SalesforceConnection.objects.get(pk=row.pk)
+    assert reveal(loaded.access_token) == PLAIN
+
+    loaded.uuid = uuid4()
+
+    with pytest.raises(TokenUnreadable):
+        reveal(loaded.access_token)
+
+
 def test_a_fixture_holds_no_token(row: SalesforceConnection) -> None:
     fixture = serializers.serialize("json", [row])
 
@@ -171,11 +215,11 @@ def test_keys_may_be_fernet_keys_without_derivation() -> None:
         assert reveal(SalesforceConnection.objects.get(pk=row.pk).access_token) == PLAIN
 
 
-def test_without_keys_the_secret_key_serves_as_in_the_field_below(settings: Any) -> None:
-    del settings.FERNET_KEYS
-    row = make_connection(access_token=PLAIN)
+def test_without_keys_the_secret_key_serves_as_in_the_field_below() -> None:
+    with override_settings(FERNET_KEYS=None):
+        row = make_connection(access_token=PLAIN)
 
-    assert reveal(SalesforceConnection.objects.get(pk=row.pk).access_token) == PLAIN
+        assert reveal(SalesforceConnection.objects.get(pk=row.pk).access_token) == PLAIN
 
 
 def test_update_with_plain_text_is_refused(row: SalesforceConnection) -> None:

@@ -1,16 +1,18 @@
-"""``request.salesforce``."""
+"""``request.salesforce`` and ``request.asalesforce()``."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
+from django_sf_oauth.aclient import AsyncClient
 from django_sf_oauth.client import Client
+from django_sf_oauth.decorators import salesforce_required
 from django_sf_oauth.exceptions import NotConnected, ReconnectRequired
 from django_sf_oauth.middleware import SalesforceMiddleware
 from django_sf_oauth.models import SalesforceConnection
@@ -76,6 +78,61 @@ def test_a_connection_that_died_says_how_to_get_it_back() -> None:
         request.salesforce.get("query")
 
     assert caught.value.reconnect_url == f"/salesforce/{connection.uuid}/reconnect/"
+
+
+@pytest.mark.django_db
+def test_the_async_client_is_one_of_the_default_connection(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, django_assert_num_queries: Any
+) -> None:
+    request = passed(salesforce_connection.user)
+
+    async def call() -> Any:
+        async with await request.asalesforce() as client:
+            return await client.get("query", params={"q": "SELECT Id FROM Account"})
+
+    answer = async_to_sync(call)()
+    with django_assert_num_queries(0):
+        again = async_to_sync(request.asalesforce)()
+
+    assert answer.json()["totalSize"] == 12
+    assert isinstance(again, AsyncClient)
+    assert not again.is_closed
+
+
+@pytest.mark.django_db
+def test_the_async_client_is_that_of_the_user_whom_the_session_names() -> None:
+    connection = make_connection(is_default=True)
+    request = passed()
+
+    async def auser() -> Any:
+        return connection.user
+
+    request.auser = auser
+
+    assert async_to_sync(request.asalesforce)().connection == connection
+
+
+@pytest.mark.parametrize("user", [None, AnonymousUser()], ids=["no-auth-middleware", "anonymous"])
+def test_an_anonymous_visitor_has_no_async_client_and_learns_it_on_use(user: Any) -> None:
+    request = passed(user)
+
+    with pytest.raises(NotConnected):
+        async_to_sync(request.asalesforce)()
+
+
+@pytest.mark.django_db
+def test_a_guarded_view_gets_an_async_client_of_the_connection_that_was_chosen() -> None:
+    user = make_user()
+    make_connection(user=user, is_default=True)
+    chosen = make_connection(user=user, app="other")
+    request = RequestFactory().get("/")
+    request.user = user
+
+    @salesforce_required(app="other")
+    def view(request: Any) -> Any:
+        return async_to_sync(request.asalesforce)().connection
+
+    assert view(request) == chosen
 
 
 def test_a_sync_site_gets_a_sync_middleware() -> None:

@@ -164,6 +164,21 @@ def test_only_what_is_still_due_is_refreshed_unless_somebody_asks_now(
     assert (scheduled, asked_for) == ({"skipped": 1}, {"renewed": 1})
 
 
+def test_a_grant_in_doubt_is_not_tried_before_its_access_token_has_run_out(
+    fake_salesforce: FakeSalesforce,
+) -> None:
+    now = timezone.now()
+    lives = {"in_doubt_since": now, "expires_at": now + timedelta(hours=1)}
+    connection = connect_one(fake_salesforce, **due(**lives))
+
+    assert schedule.refresh_connections([connection.pk]) == {"unavailable": 1}
+    assert fake_salesforce.token_requests == 0
+
+    SalesforceConnection.objects.update(expires_at=now)
+    assert schedule.refresh_connections([connection.pk]) == {"renewed": 1}
+    assert fake_salesforce.token_requests == 1
+
+
 def test_a_blocked_connection_is_probed_and_recovers_when_the_admin_has_acted(
     fake_salesforce: FakeSalesforce,
 ) -> None:

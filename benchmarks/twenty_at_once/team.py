@@ -44,7 +44,7 @@ class Worker:
             text=True,
             start_new_session=True,  # Ctrl-C reaches us alone, and we end it
         )
-        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101, PT018  # PIPE
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018  # PIPE
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.tell(task)
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from requests.adapters import BaseAdapter
 
 from .deadline import Exchange, watch
+from .lean import LeanSession
 from .pool import PooledAdapter
 
-__all__ = ["Exchange", "PooledAdapter", "shared_adapter", "use_adapter", "watch"]
+__all__ = ["Exchange", "LeanSession", "PooledAdapter", "shared_adapter", "use_adapter", "watch"]
 
 _pooled = PooledAdapter()
 _plugged: BaseAdapter | None = None

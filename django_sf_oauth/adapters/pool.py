@@ -14,7 +14,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 
 from .deadline import WatchedConnection, WatchedTLSConnection
 
-__all__ = ["PooledAdapter"]
+__all__ = ["PooledAdapter", "context_trusting"]
 
 HOST_POOLS = 512
 CONNECTIONS_PER_HOST = 128
@@ -39,7 +39,7 @@ class _SharedContext(ssl.SSLContext):
         pass
 
 
-def _context_trusting(location: str) -> ssl.SSLContext:
+def context_trusting(location: str) -> ssl.SSLContext:
     context = _SharedContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the chain and the host name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     ssl.SSLContext.set_alpn_protocols(context, ["http/1.1"])
@@ -60,6 +60,7 @@ class PooledAdapter(HTTPAdapter):
     def __init__(self) -> None:
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._contexts_lock = threading.Lock()
+        self._pools: dict[tuple[object, ...], Any] = {}
         super().__init__(pool_connections=HOST_POOLS, pool_maxsize=CONNECTIONS_PER_HOST, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -70,6 +71,24 @@ class PooledAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **proxy_kwargs)
         _watch_connections_of(manager)
         return manager
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: bool | str | None, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """The pool of the URL's host; to find one that is known takes requests and urllib3 ten times as long."""
+        if proxies or cert:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        place = (*(request.url or "").split("/", 3)[:3], verify)
+        pool = self._pools.get(place)
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify)
+            if len(self._pools) >= HOST_POOLS:
+                self._pools.clear()  # the manager still has those that were used last
+            self._pools[place] = pool
+        return pool
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        return super().request_url(request, proxies) if proxies else request.path_url
 
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: bool | str, cert: Any = None
@@ -91,7 +110,7 @@ class PooledAdapter(HTTPAdapter):
         location = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
         with self._contexts_lock:
             if location not in self._contexts:
-                self._contexts[location] = _context_trusting(location)
+                self._contexts[location] = context_trusting(location)
             return self._contexts[location]
 
 

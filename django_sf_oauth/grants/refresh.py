@@ -35,6 +35,7 @@ logger = logging.getLogger("django_sf_oauth.grants")
 
 RETRY = (0.05, 0.15)  # seconds between two tries to write
 CLAIM_TRIES = 1.0  # seconds in which a claim that the database refuses is tried again
+LATE_TRIES = 5.0  # seconds in which an answer that came after its lease is tried to be stored
 SHORT = 1.0  # seconds; a back-off no longer than that is waited out
 
 
@@ -190,13 +191,14 @@ class Refresher:
     def _persist(self, claim: Claim, claimed_at: float, write: Callable[[], Outcome | None]) -> Outcome | None:
         """The answer may hold the only refresh token that still works: it is written before anything else."""
         lease = get_app(claim.grant.app).timeouts.lease
+        until = max(claimed_at + lease, self.clock() + LATE_TRIES)
         while True:
             try:
                 return write()
             except Error as error:
                 logger.error("event=store_failed connection=%s error=%s", claim.grant.uuid, type(error).__name__)
             self.store.let_go()
-            if self.clock() - claimed_at > lease:
+            if self.clock() > until:
                 # The lease stays as it is: whoever comes next knows that this generation is in doubt.
                 return Outcome(kind="unavailable", reason="store_failed")
             self.sleep(random.uniform(*RETRY))  # noqa: S311  # spreads tries; guards nothing
@@ -242,7 +244,7 @@ def _settled(grant: Grant, call: Call) -> Outcome | None:
         return Outcome(kind="dead", reason=grant.reason, grant=grant)
     if grant.status == Status.BLOCKED and grant.retry_in > 0:
         return Outcome(kind="blocked", reason=grant.reason, grant=grant)
-    if call.ahead and grant.in_doubt and grant.expires_in > 0:
+    if call.ahead and grant.in_doubt and grant.status == Status.ACTIVE and grant.expires_in > 0:
         # The one retry may end the grant, so that what still works is used up first.
         return Outcome(kind="unavailable", reason="in_doubt", retry_after=grant.expires_in)
     return None

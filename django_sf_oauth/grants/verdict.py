@@ -23,7 +23,7 @@ def judge(claim: Claim, refusal: Refusal) -> Verdict:
     """What to write after a refused or failed refresh."""
     match refusal.actor:
         case Actor.USER:
-            return _dead("rotation_lost" if claim.in_doubt else refusal.reason)
+            return _dead(claim, "rotation_lost" if claim.in_doubt else refusal.reason)
         case Actor.CUSTOMER_ADMIN:
             return _blocked(claim, refusal)
         case Actor.OPERATOR:
@@ -34,8 +34,9 @@ def judge(claim: Claim, refusal: Refusal) -> Verdict:
             return _ambiguous(claim)
 
 
-def _dead(reason: str) -> Verdict:
-    return Verdict(kind="dead", reason=reason, status=Status.RECONNECT_REQUIRED)
+def _dead(claim: Claim, reason: str) -> Verdict:
+    # The doubt stays: whoever asks again about a lost rotation gets the same answer.
+    return Verdict(kind="dead", reason=reason, status=Status.RECONNECT_REQUIRED, in_doubt=claim.in_doubt)
 
 
 def _blocked(claim: Claim, refusal: Refusal) -> Verdict:
@@ -65,7 +66,7 @@ def _unavailable(claim: Claim, refusal: Refusal) -> Verdict:
 
 def _ambiguous(claim: Claim) -> Verdict:
     if claim.grant.failure_count + 1 >= AMBIGUOUS_LIMIT:
-        return _dead("unknown")
+        return _dead(claim, "unknown")
     pause = _pause(claim, factor=600, ceiling=SLOW_CEILING)
     return Verdict(kind="unavailable", reason="unknown", counts=True, in_doubt=claim.in_doubt, retry_in=pause)
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error, connections, models, router, transaction
@@ -18,6 +19,7 @@ from django_sf_oauth.conf import DEFAULT_ALIAS, get_app
 from django_sf_oauth.exceptions import TokenUnreadable
 from django_sf_oauth.fields import SealedTextField, TrueOrNullField
 from django_sf_oauth.grants.contract import Status
+from django_sf_oauth.grants.landing import landing
 from django_sf_oauth.grants.outcome import raise_unless_active, raise_unless_renewed
 
 from .fenced_save import GuardedModel
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
     from simple_salesforce import Salesforce
 
+    from django_sf_oauth.aclient import AsyncClient
     from django_sf_oauth.client import Client
     from django_sf_oauth.grants.contract import Grant, Outcome
 
@@ -54,6 +57,7 @@ class SalesforceConnection(GuardedModel):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
+        db_index=False,  # the unique constraint begins with it, and each refresh writes all indexes anew
         related_name="salesforce_connections",
         verbose_name=_("user"),
     )
@@ -148,6 +152,16 @@ class SalesforceConnection(GuardedModel):
 
         return Client(self)
 
+    def async_client(self) -> AsyncClient:
+        """The async twin of `client`, an ``httpx2.AsyncClient``.
+
+        Raises:
+            ConfigurationError: httpx2 is not installed.
+        """
+        from django_sf_oauth.aclient import AsyncClient
+
+        return AsyncClient(self)
+
     def auth(self) -> AuthBase:
         """For ``auth=`` of any requests call or session."""
         from django_sf_oauth.client import ConnectionAuth
@@ -213,8 +227,28 @@ class SalesforceConnection(GuardedModel):
             self.renew(self.generation)
             return self._plain_access_token()
 
+    async def abearer(self) -> str:
+        """As `bearer`; the event loop waits for no database."""
+        raise_unless_active(self)
+        if kill_switch.is_known and self._is_touched:
+            self._enter_use()  # without a query
+        else:
+            await sync_to_async(self._enter_use)()
+        if self.access_token is None:
+            await self.arenew(self.generation)
+        try:
+            return self._plain_access_token()
+        except TokenUnreadable:
+            await self.arenew(self.generation)
+            return self._plain_access_token()
+
+    def _enter_use(self) -> None:
+        kill_switch.check(self)
+        self.touch()
+
     def _plain_access_token(self) -> str:
-        return self.access_token.reveal() if self.access_token else ""
+        token = self.access_token
+        return token.reveal() if token else ""
 
     def renew(self, refused_generation: int, *, forced: bool = False) -> None:
         """Sees to tokens of a later generation than the one that Salesforce refused, and adopts them."""
@@ -224,6 +258,18 @@ class SalesforceConnection(GuardedModel):
             return
         patience = get_app(self.app).timeouts.wait
         outcome = engine.refresh(self.pk, refused_generation, forced=forced, patience=patience)
+        self.adopt(outcome)
+        raise_unless_renewed(outcome, self)
+
+    async def arenew(self, refused_generation: int, *, forced: bool = False) -> None:
+        """As `renew`; the refresh goes on when the caller is cancelled."""
+        from .store import engine
+
+        if self.generation > refused_generation:
+            return
+        # On the thread that has the caller's database connection: inside a TestCase this is the whole refresh.
+        flight = await sync_to_async(engine.submit)(self.pk, refused_generation, forced=forced)
+        outcome = await landing(flight, patience=get_app(self.app).timeouts.wait)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
 
@@ -240,10 +286,9 @@ class SalesforceConnection(GuardedModel):
 
     def touch(self) -> None:
         """Notes, at most once an hour, that the connection is in use."""
-        now = timezone.now()
-        if self.last_used_at is not None and now - self.last_used_at < TOUCH_EVERY:
+        if self._is_touched:
             return
-        self.last_used_at = now
+        self.last_used_at = now = timezone.now()
         self._remember(["last_used_at"])
         using = router.db_for_write(type(self), instance=self)
         # After the commit: inside the caller's transaction it would lock the row against a refresh. A note that
@@ -251,6 +296,10 @@ class SalesforceConnection(GuardedModel):
         with suppress(Error, SynchronousOnlyOperation):
             # No partial: Django before 6.1 cannot name one in its log when it fails.
             transaction.on_commit(lambda: self._note_use(now, using), using=using, robust=True)
+
+    @property
+    def _is_touched(self) -> bool:
+        return self.last_used_at is not None and timezone.now() - self.last_used_at < TOUCH_EVERY
 
     def _note_use(self, now: datetime, using: str) -> None:
         """Writes it unless somebody has the row locked: the user's call must not wait for them."""

@@ -94,6 +94,7 @@ def _forget(row: SalesforceConnection) -> None:
         generation=row.generation + 1,  # a refresh that is in flight finds that it came too late
         status=Status.DISCONNECTED,
         reason="",
+        withheld="",
         is_default=None,
         expires_at=None,
         next_refresh_at=None,

@@ -82,7 +82,7 @@ class RowStore:
         grant = claim.grant
         if grant.status == Status.ACTIVE and not grant.withheld:
             values = token_values(grant, answer, get_app(grant.app)) | {"generation": grant.generation + 1}
-            fence = {"generation": grant.generation}
+            fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
             if update_row(_alias(), grant.key, values, fence=fence, lock_wait=self._lock_wait()):
                 if signals.refreshed.has_listeners(SalesforceConnection):
                     notify(signals.refreshed, _rows().get(pk=grant.key))
@@ -99,8 +99,8 @@ class RowStore:
             values = token_values(row, answer, get_app(row.app))
             _rows().filter(pk=row.pk).update(**values, generation=row.generation + 1)
             stored = _rows().get(pk=row.pk)
-            if claim.grant.status != Status.ACTIVE or claim.grant.withheld:
-                record(stored, Kind.RECOVERED, reason=claim.grant.reason or claim.grant.withheld)
+            if row.status != Status.ACTIVE or row.withheld:
+                record(stored, Kind.RECOVERED, reason=row.reason or row.withheld)
             notify(signals.refreshed, stored)
         return _grant(stored)
 

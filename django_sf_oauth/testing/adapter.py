@@ -15,6 +15,7 @@ from .faults import AnswerLost
 from .http import Request, Response, drops
 
 if TYPE_CHECKING:
+    from .async_adapter import FakeTransport
     from .fake import FakeSalesforce
 
 
@@ -37,6 +38,12 @@ class FakeAdapter(HTTPAdapter):
     def __init__(self, fake: FakeSalesforce) -> None:
         super().__init__()
         self.fake = fake
+
+    def async_twin(self) -> FakeTransport:
+        """What serves the async clients of the package while this serves the others."""
+        from .async_adapter import FakeTransport  # httpx2 may not be installed
+
+        return FakeTransport(self.fake)
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         try:

@@ -7,10 +7,12 @@ from typing import Any, assert_type
 from uuid import UUID
 
 import environ
+import httpx2
 import requests.auth
 from django.contrib.auth.models import AbstractBaseUser
 
 from django_sf_oauth import aget_connection, get_connection
+from django_sf_oauth.aclient import AsyncClient
 from django_sf_oauth.client import Client
 from django_sf_oauth.conf import from_env, get_app
 from django_sf_oauth.exceptions import (
@@ -41,6 +43,12 @@ def calls(connection: SalesforceConnection) -> None:
     assert_type(connection.valid_access_token(), str)
     assert_type(connection.disconnect(), bool)
     connection.refresh()
+
+
+async def calls_async(connection: SalesforceConnection) -> None:
+    async with connection.async_client() as client:
+        assert_type(client, AsyncClient)
+        assert_type(await client.get("query", params={"q": ""}), httpx2.Response)
 
 
 def columns(connection: SalesforceConnection) -> None:
