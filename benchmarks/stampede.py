@@ -41,7 +41,7 @@ def set_up(origin: str) -> None:
     from django.conf import settings
 
     database = {**environ.Env.db_url_config(POSTGRES), "NAME": DATABASE}
-    database["OPTIONS"] = {"application_name": DATABASE}
+    database["OPTIONS"] = {"application_name": DATABASE, "pool": {"min_size": THREADS, "max_size": 2 * THREADS}}
     settings.configure(
         SECRET_KEY="benchmark",  # noqa: S106  # of nothing
         FERNET_KEYS=["benchmark-key"],
@@ -199,7 +199,7 @@ def most_held(*, start: float, end: float) -> int:
         began = time.monotonic()
         seen = 0
         while (passed := time.monotonic() - began) < end:
-            count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+            count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'"
             found = connection.execute(count, [DATABASE]).fetchone()
             seen = max(seen, found[0] if found and passed >= start else 0)
             time.sleep(0.01)

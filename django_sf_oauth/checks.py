@@ -48,7 +48,7 @@ def _warning(number: int, message: str, hint: str | None = None) -> CheckMessage
 
 @checks.register(checks.Tags.security)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 to E009, W004: ``SALESFORCE_OAUTH``."""
+    """E001 to E009, E014, W004: ``SALESFORCE_OAUTH``."""
     mapping = getattr(settings, conf.SETTING, None)
     if not isinstance(mapping, Mapping) or not isinstance(mapping.get("APPS", {}), Mapping):
         hint = "Set CLIENT_ID and CLIENT_SECRET, or several apps under APPS."
@@ -133,6 +133,20 @@ def _is_rate(rate: Any) -> bool:
     return True
 
 
+def _limits(app: AppSettings) -> Found:
+    guard, breaker = app.fleet_guard, app.breaker
+    if not (_are_positive(guard.window, guard.count) and (guard.share == 0 or _are_positive(guard.share, most=1))):
+        hint = "window (seconds) and count are above 0, share is from 0 to 1."
+        yield _error(14, f"FLEET_GUARD of the app {app.alias!r} holds a number that is out of range.", hint)
+    if not _are_positive(breaker.count, breaker.window, breaker.pause):
+        hint = "count, window and pause (seconds) are above 0."
+        yield _error(14, f"BREAKER of the app {app.alias!r} holds a number that is out of range.", hint)
+
+
+def _are_positive(*numbers: Any, most: float = float("inf")) -> bool:
+    return all(isinstance(number, int | float) and 0 < number <= most for number in numbers)
+
+
 def _redirect_uri(app: AppSettings) -> Found:
     if app.redirect_uri is not None and not _may_receive_codes(app.redirect_uri):
         hint = "It must equal a callback URL of the connected app exactly; http is for loopback addresses only."
@@ -158,6 +172,7 @@ APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
     _scopes,
     _hosts,
     _rates,
+    _limits,
     _redirect_uri,
     _secret,
 )

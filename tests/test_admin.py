@@ -20,7 +20,9 @@ from django.utils.formats import date_format
 from django.utils.html import escape
 
 from django_sf_oauth.admin import actions, connections, filters
-from django_sf_oauth.admin.connections import WHO_ACTS
+from django_sf_oauth.admin.audit import HoldAdmin
+from django_sf_oauth.admin.connections import WHO_ACTS, WITHHELD
+from django_sf_oauth.exceptions import TemporarilyUnavailable
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectAttempt, ConnectionEvent, Hold, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.record import record
@@ -340,6 +342,71 @@ def test_a_hold_that_would_hold_nothing_back_is_refused(browser: Client, scope: 
 
     assert "scope" in response.context["adminform"].form.errors
     assert not Hold.objects.exists()
+
+
+@pytest.mark.parametrize("scope", ["fleet:default", "alarm:default"])
+def test_what_the_package_decides_is_not_set_by_hand(browser: Client, scope: str) -> None:
+    response = browser.post(f"{HOLDS}add/", {"scope": scope, "reason": "incident"})
+
+    assert "itself" in str(response.context["adminform"].form.errors["scope"])
+    assert not Hold.objects.exists()
+
+
+def test_a_kill_switch_that_is_added_stops_a_connection_until_it_is_deleted(browser: Client) -> None:
+    connection = make_connection()
+    connection.bearer()
+
+    browser.post(f"{HOLDS}add/", {"scope": "app:default", "reason": "incident"})
+    with pytest.raises(TemporarilyUnavailable):
+        connection.bearer()
+    browser.post(HOLDS, {"action": "delete_selected", "_selected_action": [Hold.objects.get().pk], "post": "yes"})
+
+    assert connection.bearer()
+
+
+def test_the_list_of_holds_says_since_when_until_when_and_who_waits(browser: Client) -> None:
+    now = timezone.now()
+    make_connection(withheld="revoked")
+    guard = Hold.objects.create(
+        scope="fleet:default", reason="fleet_guard", until=now + timedelta(days=1), probe_at=now
+    )
+    ended = Hold.objects.create(scope="host:login.salesforce.com", reason="breaker", until=now)
+
+    shown = {row.scope: row for row in browser.get(HOLDS).context["cl"].result_list}
+
+    hold_admin = admin.site.get_model_admin(Hold)
+    assert isinstance(hold_admin, HoldAdmin)
+    assert [hold_admin.waiting(shown[hold.scope]) for hold in (guard, ended)] == [1, 0]
+    assert [hold_admin.in_force(shown[hold.scope]) for hold in (guard, ended)] == [True, False]
+    assert escape(date_format(timezone.localtime(now), "DATETIME_FORMAT")) in page(browser, HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("scope", "effect"),
+    [
+        ("all", "No connection is used"),
+        ("app:default", "No connection of this app"),
+        ("org:00D000000000001EAA", "No connection to this organization"),
+        ("host:login.salesforce.com", "Nobody refreshes at this host"),
+        ("fleet:default", "Delete it to ask Salesforce for each of them again"),
+        ("alarm:default", "Delete it to be told again"),
+    ],
+)
+def test_the_page_of_a_hold_says_what_deleting_it_does(browser: Client, scope: str, effect: str) -> None:
+    hold = Hold.objects.create(scope=scope, reason="incident")
+
+    assert effect in page(browser, f"{HOLDS}{hold.pk}/change/")
+
+
+def test_the_page_that_adds_a_hold_says_what_can_be_stopped(browser: Client) -> None:
+    assert "What an operator stops: all, app:alias" in page(browser, f"{HOLDS}add/")
+
+
+def test_a_connection_whose_verdict_is_withheld_says_so(browser: Client) -> None:
+    connection = make_connection(withheld="rotation_lost")
+
+    assert "rotation lost, withheld" in page(browser, CONNECTIONS)
+    assert escape(str(WITHHELD)) in page(browser, f"{CONNECTIONS}{connection.pk}/change/")
 
 
 def test_adding_a_hold_takes_the_permission(db: None) -> None:

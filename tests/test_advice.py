@@ -23,6 +23,13 @@ def test_a_working_connection_needs_nothing() -> None:
     assert (advice.tone, advice.label, advice.text, advice.button) == (Tone.GOOD, "Connected", "", "")
 
 
+def test_a_connection_whose_verdict_is_withheld_asks_nothing_of_its_user() -> None:
+    advice = advise(make_connection(withheld="unreadable"))
+
+    assert (advice.tone, advice.label, advice.button) == (Tone.BLOCKED, "Interrupted", "")
+    assert "nothing that you have to do" in str(advice.text)
+
+
 @pytest.mark.parametrize("reason", DEAD)
 def test_a_dead_grant_says_why(reason: str) -> None:
     advice = advise(make_connection(status=Status.RECONNECT_REQUIRED, reason=reason))

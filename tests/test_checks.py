@@ -99,6 +99,14 @@ def test_the_settings_of_the_tests_are_right() -> None:
         pytest.param(app(RATE_LIMITS={"connect": 20}), ["E008"], id="rate-as-number"),
         pytest.param(app(RATE_LIMITS={"conect": "20/m"}), ["E008"], id="unknown-rate"),
         pytest.param(app(RATE_LIMITS={"connect": None, "callback": "1/s"}), [], id="rate-switched-off"),
+        pytest.param(app(FLEET_GUARD={"count": 0}), ["E014"], id="guard-of-nobody"),
+        pytest.param(app(FLEET_GUARD={"window": "600"}), ["E014"], id="window-as-text"),
+        pytest.param(app(FLEET_GUARD={"share": 1.5}), ["E014"], id="share-of-more-than-all"),
+        pytest.param(app(FLEET_GUARD={"share": 0, "count": 1}), [], id="any-share"),
+        pytest.param(app(FLEET_GUARD={"cuont": 5}), ["E003"], id="unknown-limit-of-the-guard"),
+        pytest.param(app(BREAKER={"count": 0}), ["E014"], id="breaker-always-open"),
+        pytest.param(app(BREAKER={"pause": -1}), ["E014"], id="pause-below-nothing"),
+        pytest.param(app(BREAKER={"count": 3, "window": 1.5}), [], id="breaker"),
         pytest.param(app(REDIRECT_URI="/salesforce/callback/"), ["E009"], id="relative-redirect-uri"),
         pytest.param(app(REDIRECT_URI="https://site.example/cb"), [], id="redirect-uri"),
         pytest.param(app(REDIRECT_URI="https://site.example:8443/cb"), [], id="redirect-uri-with-port"),
@@ -145,7 +153,7 @@ def test_an_unknown_key_is_asked_about(value: Any, message: str, hint: str) -> N
 def test_a_key_like_none_gets_the_whole_list() -> None:
     [found] = found_in(app(ZZZZ=1))
 
-    assert str(found.hint).startswith("Known are: API_VERSION, APPS, CLIENT_ID,")
+    assert str(found.hint).startswith("Known are: API_VERSION, APPS, BREAKER, CLIENT_ID,")
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from django_sf_oauth.models import ConnectionEvent, Hold
+from django_sf_oauth.services.holding import waiting
 
 from .filters import AppFilter
 
 if TYPE_CHECKING:
     EventModelAdmin = admin.ModelAdmin[ConnectionEvent]
     HoldModelAdmin = admin.ModelAdmin[Hold]
+    HoldModelForm = ModelForm[Hold]
 else:
     EventModelAdmin = HoldModelAdmin = admin.ModelAdmin
+    HoldModelForm = ModelForm
 
 
 @admin.register(ConnectionEvent)
@@ -59,13 +65,55 @@ class ConnectionEventAdmin(EventModelAdmin):
         return format_html('<a href="{}">{}</a>', url, name)
 
 
+# What a hold does, and what deleting it does, by the kind of its scope.
+EFFECTS = {
+    "all": _("No connection is used or refreshed. Delete it to let them go on."),
+    "app": _("No connection of this app is used or refreshed. Delete it to let them go on."),
+    "org": _("No connection to this organization is used or refreshed. Delete it to let them go on."),
+    "host": _("Nobody refreshes at this host, but for one now and then to test it. Delete it to let them go on."),
+    "fleet": _(
+        "So many grants of this app died at once that no user is told to reconnect. "
+        "Delete it to ask Salesforce for each of them again and believe the answer. If they are dead indeed, "
+        "“sf_oauth_holds --release” tells those users in one go."
+    ),
+    "alarm": _("The operator has been told that Salesforce refuses this app. Delete it to be told again."),
+}
+BY_HAND = _("What an operator stops: all, app:alias or org:18-character id; or host:login.salesforce.com.")
+
+
+def _kind(scope: str) -> str:
+    return scope.partition(":")[0]
+
+
+class HoldForm(HoldModelForm):
+    def clean_scope(self) -> str:
+        scope: str = self.cleaned_data["scope"]
+        if _kind(scope) in {"fleet", "alarm"}:
+            raise ValidationError(_("The package sets this one itself, when there is a reason for it."))
+        return scope
+
+
 @admin.register(Hold)
 class HoldAdmin(HoldModelAdmin):
-    """Adding one holds back the token requests of its scope at once; deleting it lets them go on."""
+    """Adding one stops the use of its scope within seconds; deleting it lets it go on."""
 
-    list_display = ("scope", "reason", "until", "created_at")
+    form = HoldForm
+    list_display = ("scope", "reason", "in_force", "until", "probe_at", "waiting", "created_at")
     search_fields = ("scope",)
     show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Hold | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": ("scope", "reason", "until"), "description": BY_HAND})]
+        return [(None, {"fields": self.list_display, "description": EFFECTS[_kind(obj.scope)]})]
+
+    @admin.display(description=_("in force"), boolean=True)
+    def in_force(self, hold: Hold) -> bool:
+        return hold.is_in_force(timezone.now())
+
+    @admin.display(description=_("connections that wait"))
+    def waiting(self, hold: Hold) -> int:
+        return waiting(hold.scope)

@@ -41,6 +41,9 @@ WHO_ACTS = {
     Status.BLOCKED: _("The customer's Salesforce admin has to act. The tokens are kept."),
     Status.DISCONNECTED: _("Given up. The tokens are gone."),
 }
+WITHHELD = _(
+    "The site's operator has to act: so many grants of this app died at once that no user is told to reconnect."
+)
 
 
 class LatestEvents(EventFormSet):
@@ -159,11 +162,12 @@ class SalesforceConnectionAdmin(ConnectionModelAdmin):
     @admin.display(description=_("status"), ordering="status")
     def status_shown(self, row: SalesforceConnection) -> str:
         pill = '<span class="sf-oauth-status sf-oauth-status-{}">{}</span>'
-        return _with_note(format_html(pill, row.status, row.get_status_display()), row.reason.replace("_", " "))
+        note = gettext("%(reason)s, withheld") % {"reason": row.withheld} if row.withheld else row.reason
+        return _with_note(format_html(pill, row.status, row.get_status_display()), note.replace("_", " "))
 
     @admin.display(description=_("who has to act"))
     def who_acts(self, row: SalesforceConnection) -> str:
-        return str(WHO_ACTS[Status(row.status)])
+        return str(WITHHELD if row.withheld else WHO_ACTS[Status(row.status)])
 
     @admin.display(description=_("default"), boolean=True)
     def default_shown(self, row: SalesforceConnection) -> bool:

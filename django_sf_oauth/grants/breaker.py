@@ -8,7 +8,7 @@ from django_sf_oauth.conf import Breaker
 from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-__all__ = ["FailuresInARow", "host_failed"]
+__all__ = ["FailuresInARow", "failures", "host_failed"]
 
 ABOUT_ONE_GRANT = frozenset({"contention", "client_blocked"})
 
@@ -25,6 +25,9 @@ class FailuresInARow:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.start_over()
+
+    def start_over(self) -> None:
         self._runs: dict[str, tuple[int, float]] = {}
 
     def answered(self, host: str) -> None:
@@ -47,3 +50,6 @@ class FailuresInARow:
             else:
                 self._runs[host] = (count + 1, since)
         return trips
+
+
+failures = FailuresInARow()

@@ -24,7 +24,7 @@ from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-from .breaker import FailuresInARow, host_failed
+from .breaker import FailuresInARow, failures, host_failed
 from .contract import Claim, Gate, Grant, GrantStore, Outcome, Status, Verdict
 from .pace import Pace
 from .verdict import CONTENTION, judge
@@ -36,6 +36,7 @@ logger = logging.getLogger("django_sf_oauth.grants")
 RETRY = (0.05, 0.15)  # seconds between two tries to write
 CLAIM_TRIES = 1.0  # seconds in which a claim that the database refuses is tried again
 LATE_TRIES = 5.0  # seconds in which an answer that came after its lease is tried to be stored
+KEEP = 0.03  # seconds; for a pause no longer than that a connection is kept: to open one takes as much
 SHORT = 1.0  # seconds; a back-off no longer than that is waited out
 
 
@@ -78,7 +79,7 @@ class Refresher:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = since_boot
     pace: Pace = field(default_factory=Pace)
-    failures: FailuresInARow = field(default_factory=FailuresInARow)
+    failures: FailuresInARow = failures
 
     def __call__(self, key: int, generation: int, *, forced: bool = False, ahead: bool = False) -> Outcome:
         """Sees to it that the row's generation is above `generation`, or says why it cannot be.
@@ -94,7 +95,8 @@ class Refresher:
             outcome = self._step(call)
             if isinstance(outcome, Outcome):
                 return outcome
-            self.store.let_go()
+            if outcome > KEEP:
+                self.store.let_go()
             self.sleep(outcome)
 
     def _step(self, call: Call) -> Outcome | float:
@@ -133,7 +135,7 @@ class Refresher:
         except Error as error:
             return self._refused(grant, call, error)
         if claim is None:
-            return 0.0
+            return self.pace.pause(0.0)  # somebody else has it since the reading
         return self._spend(claim, gate, call, claimed_at)
 
     def _refused(self, grant: Grant, call: Call, error: Error) -> Outcome | float:
@@ -153,6 +155,7 @@ class Refresher:
         else:
             verdict = judge(claim, answer)
             outcome = self._persist(claim, claimed_at, lambda: self._fail(claim, verdict))
+        self.pace.learn(self.clock() - claimed_at)  # until it is stored: that is what the others wait for
         self._weigh(claim.grant, gate, answer)
         if outcome is None:
             return 0.0
@@ -170,16 +173,13 @@ class Refresher:
         self.store.let_go()
         try:
             plain = grant.refresh_token.reveal()
-            asked_at = self.clock()
-            if asked_at - claimed_at > app.timeouts.lease - app.timeouts.total:
+            if self.clock() - claimed_at > app.timeouts.lease - app.timeouts.total:
                 return None
-            answer = self.ask(app, login_url=grant.login_url, refresh_token=plain)
+            return self.ask(app, login_url=grant.login_url, refresh_token=plain)
         except TokenUnreadable:
             return _unreadable()
         except ConfigurationError as error:
             return Refusal(actor=Actor.OPERATOR, reason=error.code)
-        self.pace.learn(self.clock() - asked_at)
-        return answer
 
     def _give_back(self, claim: Claim) -> float:
         """This process slept after its claim, for so long that somebody else may ask before it is answered."""

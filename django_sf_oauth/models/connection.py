@@ -121,7 +121,9 @@ class SalesforceConnection(GuardedModel):
         }
     )
 
-    ENDS_WITH = {"refresh_token": {"lease_owner": None, "lease_until": None, "in_doubt_since": None}}
+    ENDS_WITH = {
+        "refresh_token": {"lease_owner": None, "lease_until": None, "in_doubt_since": None, "withheld": ""}
+    }
 
     class Meta:
         verbose_name = _("Salesforce connection")

@@ -7,26 +7,30 @@ ends when a canary succeeds, when the operator releases it, or after a day; what
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db import models, router, transaction
+from django.db import Error, connections, models, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from django_sf_oauth import signals
-from django_sf_oauth.conf import AppSettings, get_app
+from django_sf_oauth.conf import AppSettings, get_app, get_apps
 from django_sf_oauth.grants.contract import WATCHED, Status, Verdict
 
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .hold import Hold
-from .holds import CANARY, is_in_force, put
+from .holds import CANARY, TRIPPED, is_in_force, put
 from .record import notify, record_all
 
 __all__ = ["LASTS", "consider", "make_canary_due", "release", "weigh"]
 
+logger = logging.getLogger("django_sf_oauth.holds")
+
 LASTS = timedelta(days=1)
-TRIPPED, RELEASED = "fleet_guard", "released"
+RELEASED = "released"
 BATCH = 500  # rows of one transaction
 
 Kind = ConnectionEvent.Kind
@@ -35,6 +39,8 @@ Rows = models.QuerySet[SalesforceConnection]
 
 def weigh(row: SalesforceConnection, verdict: Verdict) -> Verdict:
     """The verdict on a dead grant, or what is noted instead while the guard withholds such verdicts."""
+    # What was withheld was found out first: of a lost rotation nothing is left to be seen later.
+    verdict = replace(verdict, reason=row.withheld or verdict.reason)
     if row.status == Status.RECONNECT_REQUIRED or not is_in_force(_scope(row.app), reason=TRIPPED):
         return verdict
     return Verdict(
@@ -48,19 +54,42 @@ def weigh(row: SalesforceConnection, verdict: Verdict) -> Verdict:
 
 
 def consider(row: SalesforceConnection) -> None:
-    """Called after a connection was flagged: trips the guard when too many of its app were."""
+    """Called after a connection was flagged: trips the guard when too many of its app were.
+
+    What it fails to do, the next sweep makes up for.
+    """
     app = get_app(row.app)
-    since = timezone.now() - timedelta(seconds=app.fleet_guard.window)
-    deaths = _deaths(app, since).count()
-    if deaths < app.fleet_guard.count or not _is_share(app, deaths):
-        return
     now = timezone.now()
+    since = now - _window(app)
+    try:
+        if _may_trip(app, now) and _are_too_many(app, since):
+            _trip(row, app, now)
+        # Also those that were flagged while another process tripped it.
+        if is_in_force(_scope(app.alias), reason=TRIPPED):
+            _withdraw(app, since)
+    except Error as error:
+        logger.warning("event=guard_failed app=%s error=%s", app.alias, type(error).__name__)
+
+
+def _may_trip(app: AppSettings, now: datetime) -> bool:
+    """Whether it has not tripped yet, nor lately: what is refused after it has ended is believed."""
+    guards = Hold.objects.using(_alias()).filter(scope=_scope(app.alias))
+    return not guards.filter(until__gt=now - LASTS).exists()
+
+
+def _trip(row: SalesforceConnection, app: AppSettings, now: datetime) -> None:
     with transaction.atomic(using=_alias()):
-        tripped = put(_scope(app.alias), reason=TRIPPED, until=now + LASTS, probe_at=now + CANARY)
-        if tripped:
+        if put(_scope(app.alias), reason=TRIPPED, until=now + LASTS, probe_at=now + CANARY):
             notify(signals.app_misconfigured, row, reason=TRIPPED, app=app.alias)
-    if is_in_force(_scope(app.alias), reason=TRIPPED):
-        _withdraw(app, since)
+
+
+def _window(app: AppSettings) -> timedelta:
+    return timedelta(seconds=app.fleet_guard.window)
+
+
+def _are_too_many(app: AppSettings, since: datetime) -> bool:
+    deaths = _deaths(app, since).count()
+    return deaths >= app.fleet_guard.count and _is_share(app, deaths)
 
 
 def _deaths(app: AppSettings, since: datetime) -> models.QuerySet[ConnectionEvent]:
@@ -78,11 +107,14 @@ def _is_share(app: AppSettings, deaths: int) -> bool:
 
 
 def _withdraw(app: AppSettings, since: datetime) -> None:
+    # Whoever has a row locked withdraws it just now, and many do so at the moment when the guard trips.
+    skip_locked = connections[_alias()].features.has_select_for_update_skip_locked
     flagged = list(_deaths(app, since).values_list("connection_id", flat=True))
     for start in range(0, len(flagged), BATCH):
         with transaction.atomic(using=_alias()):
             rows = _rows().filter(pk__in=flagged[start : start + BATCH], status=Status.RECONNECT_REQUIRED)
-            ids = list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
+            locked = rows.select_for_update(skip_locked=skip_locked).order_by("pk")
+            ids = list(locked.values_list("pk", flat=True))
             _rows().filter(pk__in=ids).update(
                 withheld=F("reason"),  # first: MySQL evaluates assignments in order
                 reason="",
@@ -97,8 +129,11 @@ def make_canary_due() -> None:
     now = timezone.now()
     guards = Hold.objects.using(_alias()).filter(scope__startswith="fleet:", reason=TRIPPED, probe_at__lte=now)
     for guard in guards.in_force(now):
-        withheld = _rows().filter(app=guard.scope.partition(":")[2]).exclude(withheld="")
-        canary = withheld.order_by("next_refresh_at").values_list("pk", flat=True)[:1]
+        app = get_apps().get(guard.scope.partition(":")[2])
+        if app is None:
+            continue  # it is no longer in the settings
+        _withdraw(app, guard.created_at - _window(app))  # what a process left undone that was killed
+        canary = _withheld(app.alias).order_by("next_refresh_at").values_list("pk", flat=True)[:1]
         _rows().filter(pk__in=list(canary)).update(next_refresh_at=now)
 
 
@@ -110,9 +145,11 @@ def release(app: AppSettings) -> int:
     Returns:
         How many connections were flagged.
     """
-    quiet = timezone.now() + app.heartbeat  # by then every idle connection has been asked
+    now = timezone.now()
+    quiet = now + app.heartbeat  # by then every idle connection has been asked
     Hold.objects.using(_alias()).update_or_create(
-        scope=_scope(app.alias), defaults={"reason": RELEASED, "until": quiet, "probe_at": None}
+        scope=_scope(app.alias),
+        defaults={"reason": RELEASED, "until": quiet, "probe_at": None, "created_at": now},
     )
     flagged = last = 0
     while ids := _flag_some(app, after=last):
@@ -123,7 +160,7 @@ def release(app: AppSettings) -> int:
 
 def _flag_some(app: AppSettings, *, after: int) -> list[int]:
     with transaction.atomic(using=_alias()):
-        withheld = _rows().select_for_update().filter(app=app.alias, pk__gt=after).exclude(withheld="")
+        withheld = _withheld(app.alias).select_for_update().filter(pk__gt=after)
         ids = list(withheld.order_by("pk").values_list("pk", flat=True)[:BATCH])
         _rows().filter(pk__in=ids).update(
             reason=F("withheld"),  # first: MySQL evaluates assignments in order
@@ -133,6 +170,10 @@ def _flag_some(app: AppSettings, *, after: int) -> list[int]:
         )
         record_all(list(_rows().filter(pk__in=ids)), Kind.RECONNECT_REQUIRED)
     return ids
+
+
+def _withheld(alias: str) -> Rows:
+    return _rows().filter(app=alias).exclude(withheld="")
 
 
 def _scope(alias: str) -> str:

@@ -26,16 +26,14 @@ class HoldQuerySet(models.QuerySet["Hold"]):
         return self.filter(kinds)
 
     def take_probe(self, hold: Hold, now: datetime, pause: timedelta) -> bool:
-        """Whether the caller is the one, of all processes, that tests the hold this time."""
-        if hold.probe_at is None or hold.probe_at > now:
-            return False
+        """Whether the caller is the one, of all processes, that tests a hold that may be tested."""
         return bool(self.filter(pk=hold.pk, probe_at=hold.probe_at).update(probe_at=now + pause))
 
 
 class Hold(models.Model):
     """Keeps something from happening within `scope` until it ends.
 
-    ``all``, ``app:<alias>`` and ``org:<18 characters>`` are the kill switch: no use of Salesforce at all.
+    ``all``, ``app:<alias>`` and ``org:<18 characters>`` are the kill switch: no connection is used or refreshed.
     ``host:<token host>`` is the breaker: no token request there. ``fleet:<alias>`` is the fleet guard: verdicts on
     dead grants of the app are withheld. ``alarm:<alias>``: `app_misconfigured` has been sent.
     """
@@ -62,3 +60,9 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return self.scope
+
+    def is_in_force(self, now: datetime) -> bool:
+        return self.until is None or self.until > now
+
+    def may_be_tested(self, now: datetime) -> bool:
+        return self.probe_at is not None and self.probe_at <= now

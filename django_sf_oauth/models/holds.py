@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, router, transaction
@@ -13,10 +14,11 @@ from django_sf_oauth.protocol.hosts import host_of
 
 from .hold import Hold, HoldQuerySet
 
-__all__ = ["CANARY", "alarm_is_new", "gate", "hold_host", "is_in_force", "lift", "put"]
+__all__ = ["CANARY", "TRIPPED", "alarm_is_new", "gate", "hold_host", "is_in_force", "lift", "put"]
 
 BREAKER_LASTS = timedelta(minutes=15)  # at most, should nobody come to test it
 CANARY = timedelta(minutes=1)  # between two requests that test whether an app's grants are dead indeed
+TRIPPED = "fleet_guard"  # reason of a ``fleet:`` hold that withholds verdicts
 INCIDENT = timedelta(hours=1)  # without a refusal, after which the next one is a new incident
 
 
@@ -30,13 +32,32 @@ def gate(grant: Grant, *, forced: bool) -> Gate:
     if any(scope in found for scope in ("all", f"app:{grant.app}", f"org:{grant.organization_id}")):
         return Gate(closed="stopped")
     breaker = found.get(f"host:{host_of(grant.login_url)}")
-    if breaker and not _holds().take_probe(breaker, now, timedelta(seconds=get_app(grant.app).breaker.pause)):
-        return _closed("breaker_open", breaker, now)
-    guard = found.get(f"fleet:{grant.app}")
-    if guard and grant.withheld and not (forced or _holds().take_probe(guard, now, CANARY)):
-        return _closed("fleet_guard", guard, now)
-    tested = [breaker, guard if grant.withheld else None]
-    return Gate(probes=tuple(hold.scope for hold in tested if hold))
+    guard = _guard_of(grant, found)
+    return _tested(breaker, None if forced else guard, _pause(grant), now) or Gate(
+        probes=tuple(hold.scope for hold in (breaker, guard) if hold)
+    )
+
+
+def _tested(breaker: Hold | None, guard: Hold | None, pause: timedelta, now: datetime) -> Gate | None:
+    """Takes the right to test these holds; a closed gate if one of them may not be tested now."""
+    tests = [("breaker_open", breaker, pause), ("fleet_guard", guard, CANARY)]
+    for code, hold, _ in tests:  # all of them first: no test is used up for a request that another hold forbids
+        if hold and not hold.may_be_tested(now):
+            return _closed(code, hold, now)
+    for code, hold, next_in in tests:
+        if hold and not _holds().take_probe(hold, now, next_in):
+            return _closed(code, hold, now)
+    return None
+
+
+def _guard_of(grant: Grant, found: Mapping[str, Hold]) -> Hold | None:
+    """The fleet guard, if it withholds the grant's verdict; one that was released lets everybody ask."""
+    guard = found.get(f"fleet:{grant.app}") if grant.withheld else None
+    return guard if guard and guard.reason == TRIPPED else None
+
+
+def _pause(grant: Grant) -> timedelta:
+    return timedelta(seconds=get_app(grant.app).breaker.pause)
 
 
 def _scopes(grant: Grant) -> list[str]:
@@ -52,8 +73,8 @@ def _closed(code: str, hold: Hold, now: datetime) -> Gate:
 def hold_host(grant: Grant) -> None:
     """Keeps everybody from the grant's token host; one request tests it after each pause."""
     now = timezone.now()
-    pause = timedelta(seconds=get_app(grant.app).breaker.pause)
-    put(f"host:{host_of(grant.login_url)}", reason="breaker", until=now + BREAKER_LASTS, probe_at=now + pause)
+    scope = f"host:{host_of(grant.login_url)}"
+    put(scope, reason="breaker", until=now + BREAKER_LASTS, probe_at=now + _pause(grant))
 
 
 def alarm_is_new(app: str, reason: str) -> bool:
@@ -72,7 +93,7 @@ def put(scope: str, *, reason: str, until: datetime, probe_at: datetime | None =
     """Sets a hold, unless one of that scope is in force. Returns whether it was this call that set it."""
     now = timezone.now()
     values = {"reason": reason, "until": until, "probe_at": probe_at}
-    if _holds().filter(scope=scope, until__lte=now).update(**values):
+    if _holds().filter(scope=scope, until__lte=now).update(**values, created_at=now):
         return True
     if _holds().filter(scope=scope).exists():
         return False

@@ -156,16 +156,16 @@ def _values_of(verdict: Verdict) -> dict[str, Any]:
         "lease_owner": None,
         "lease_until": None,
         "in_doubt_since": now if verdict.in_doubt else None,
-        "withheld": verdict.withheld,
         "backoff_step": F("backoff_step") + int(verdict.backs_off),
         "failure_count": F("failure_count") + int(verdict.counts),
         "retry_at": None if verdict.retry_in is None else now + timedelta(seconds=verdict.retry_in),
     }
     if verdict.withheld:
-        values["next_refresh_at"] = now + fleet_guard.LASTS
+        values |= {"withheld": verdict.withheld, "next_refresh_at": now + fleet_guard.LASTS}
     elif verdict.status is not None:
         # The sweep probes a blocked connection when its back-off ends; a dead one waits for its user.
         values |= {"status": verdict.status, "reason": verdict.reason, "next_refresh_at": values["retry_at"]}
+        values["withheld"] = ""  # a failure that passes says nothing of what is withheld
     return values
 
 

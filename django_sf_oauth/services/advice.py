@@ -60,6 +60,10 @@ RECONNECT: Mapping[str, Text] = {
     "unreadable": _("This site can no longer read the stored key to this connection."),
 }
 ANY_REASON = _("Salesforce no longer accepts this connection.")
+NOT_YOUR_FAULT = _(
+    "Salesforce refuses many connections of this site at once, so this is hardly about yours. "
+    "Whoever runs the site has been told; there is nothing that you have to do."
+)
 
 
 def advise(connection: SalesforceConnection) -> Advice:
@@ -93,6 +97,8 @@ def _blocked(reason: str) -> Advice:
 
 
 def _active(connection: SalesforceConnection) -> Advice:
+    if connection.withheld:
+        return Advice(tone=Tone.BLOCKED, label=_("Interrupted"), text=NOT_YOUR_FAULT)
     if not _is_readable(connection):
         return _reconnect("unreadable")  # its next refresh will find that out
     app = get_apps().get(connection.app)

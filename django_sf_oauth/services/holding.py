@@ -11,7 +11,7 @@ from django.utils import timezone
 from django_sf_oauth.conf import get_app
 from django_sf_oauth.models import Hold, SalesforceConnection, fleet_guard, holds
 
-__all__ = ["Held", "held", "release"]
+__all__ = ["Held", "held", "release", "waiting"]
 
 FLEET = "fleet:"
 
@@ -21,7 +21,7 @@ class Held:
     """One hold in force.
 
     Attributes:
-        waiting: how many connections wait because their dead grants are not believed (``fleet:`` only).
+        waiting: see `waiting`.
     """
 
     scope: str
@@ -39,11 +39,14 @@ def held() -> Iterator[Held]:
             reason=hold.reason,
             since=hold.created_at,
             until=hold.until,
-            waiting=_withheld(hold.scope) if hold.scope.startswith(FLEET) else 0,
+            waiting=waiting(hold.scope),
         )
 
 
-def _withheld(scope: str) -> int:
+def waiting(scope: str) -> int:
+    """How many connections wait because a fleet guard of that scope does not believe that they are dead."""
+    if not scope.startswith(FLEET):
+        return 0
     return SalesforceConnection.objects.filter(app=scope.removeprefix(FLEET)).exclude(withheld="").count()
 
 

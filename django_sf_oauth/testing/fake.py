@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from django_sf_oauth.adapters import use_adapter
+from django_sf_oauth.grants.breaker import failures
 
 from .adapter import FakeAdapter, ForeignHost
 from .authorize import Asked, Authorization, Callback, NoCallback
@@ -123,6 +124,7 @@ class FakeSalesforce(Controls, Trouble):
     @contextmanager
     def active(self) -> Iterator[FakeSalesforce]:
         """Inside, every request of django_sf_oauth comes here, whatever thread it is made in."""
+        failures.start_over()  # those of an earlier test opened no breaker, and must not help to open one now
         with use_adapter(self.adapter()):
             yield self
 

@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from django_sf_oauth.exceptions import NotConnected
 from django_sf_oauth.middleware import SalesforceMiddleware
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.models.kill_switch import kill_switch
 
 from .wire import QUERY
 
@@ -29,7 +28,6 @@ def request_of(user: object) -> Any:
 
 
 def test_request_salesforce_costs_nothing_until_it_is_used(salesforce_connection: SalesforceConnection) -> None:
-    kill_switch.check(salesforce_connection)  # as this process did for an earlier request, seconds ago
     with CaptureQueriesContext(database) as untouched:
         request = request_of(salesforce_connection.user)
     with CaptureQueriesContext(database) as first:

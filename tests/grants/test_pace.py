@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from django_sf_oauth.grants.pace import FIRST, LONGEST, SHARE, SHORTEST, Pace
+from django_sf_oauth.grants.pace import FIRST, LATE, LONGEST, SHARE, SHORTEST, Pace
 
 
-def test_the_first_look_is_when_the_exchange_should_have_ended() -> None:
-    assert Pace(0.2).pause(0.05) == pytest.approx(0.15)
+def test_the_first_look_is_soon_after_the_exchange_should_have_ended() -> None:
+    pauses = [Pace(0.2).pause(0.05) for _ in range(100)]
+
+    assert all(0.15 + 0.2 * LATE[0] <= pause <= 0.15 + 0.2 * LATE[1] for pause in pauses)
+    assert len(set(pauses)) > 90
 
 
 def test_the_first_look_is_not_late_where_exchanges_were_slow() -> None:
