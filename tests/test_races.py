@@ -6,10 +6,8 @@ The fake rotates the refresh token on every use and, as Salesforce documents it,
 from __future__ import annotations
 
 import logging
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,14 +19,12 @@ from django.test import Client
 from django.urls import path
 
 from django_sf_oauth import get_connection
-from django_sf_oauth.exceptions import NotConnected, ReconnectRequired, TemporarilyUnavailable
+from django_sf_oauth.exceptions import NotConnected, TemporarilyUnavailable
 from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.store import engine
 from django_sf_oauth.testing import FakeSalesforce
-from django_sf_oauth.testing.from_settings import fake_from_settings
-from django_sf_oauth.testing.server import FakeServer
-from tests.races.site import SOON, Site
+from tests.races.site import SOON, Site, open_site, reload, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,13 +41,8 @@ sqlite_only = pytest.mark.skipif(
 
 @pytest.fixture
 def site(settings: Any) -> Iterator[Site]:
-    with FakeServer(fake_from_settings()) as server:
-        settings.SALESFORCE_OAUTH = {
-            **settings.SALESFORCE_OAUTH,
-            "TRUSTED_HOSTS": [server.url.partition("://")[2]],
-            "TIMEOUTS": {"wait": 30},  # seconds; a busy machine is not what is tested
-        }
-        yield Site(fake=server.fake, origin=server.url)
+    with open_site(settings) as site:
+        yield site
 
 
 @pytest.fixture
@@ -59,17 +50,8 @@ def row(site: Site) -> SalesforceConnection:
     return site.connect()
 
 
-def reload(row: SalesforceConnection) -> SalesforceConnection:
-    return SalesforceConnection.objects.get(pk=row.pk)
-
-
 def is_alive(fake: FakeSalesforce) -> bool:
     return any(fake.world.live_approvals())
-
-
-def end_the_lease() -> None:
-    """Stands for the 90 seconds that it lasts."""
-    SalesforceConnection.objects.update(lease_until=1)
 
 
 def wait_until_alone() -> None:
@@ -87,13 +69,6 @@ def wait_until_alone() -> None:
             return bool(cursor.fetchone()[0] == 0)
 
     wait_for(alone)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 # At once
@@ -291,125 +266,6 @@ def test_a_caller_that_gives_up_early_loses_no_rotated_token(
     assert caught.value.code == "patience"
     assert reload(row).generation == 2
     assert site.fake.token_requests == 1
-
-
-# Crashes
-
-
-class Silence:
-    """A host that takes a request and never answers."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.origin = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def await_request(self) -> None:
-        self._socket.settimeout(SOON)
-        self._peer, _ = self._socket.accept()
-        self._peer.settimeout(SOON)
-        assert self._peer.recv(1)
-
-    def close(self) -> None:
-        self._peer.close()
-        self._socket.close()
-
-
-@pytest.fixture
-def silence(settings: Any, site: Site) -> Silence:
-    silence = Silence()
-    trusted = [*settings.SALESFORCE_OAUTH["TRUSTED_HOSTS"], silence.origin.partition("://")[2]]
-    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TRUSTED_HOSTS": trusted}
-    return silence
-
-
-def test_a_worker_killed_after_its_claim_delays_the_refresh_and_loses_nothing(
-    site: Site, row: SalesforceConnection, silence: Silence
-) -> None:
-    SalesforceConnection.objects.update(login_url=silence.origin)
-    with site.workers(row, processes=1, threads=1) as (worker,):
-        worker.go()
-        silence.await_request()
-        worker.kill()
-    silence.close()
-    SalesforceConnection.objects.update(login_url=site.origin)
-    assert reload(row).lease_owner is not None
-
-    end_the_lease()
-    row = reload(row)
-    row.refresh()
-
-    assert (row.generation, reload(row).in_doubt_since) == (2, None)
-    assert site.fake.token_requests == 1
-
-
-def kill_between_answer_and_commit(site: Site, row: SalesforceConnection) -> None:
-    with site.workers(row, processes=1, threads=1) as (worker,), site.fake.hold() as held:
-        worker.go()
-        held.wait_for(1, timeout=SOON)
-        worker.kill()
-        spent = reload(row).refresh_token
-        assert spent is not None
-        held.release()
-        wait_until_rotated(site.fake, spent.reveal())
-
-
-def wait_until_rotated(fake: FakeSalesforce, refresh_token: str) -> None:
-    """The fake answers into the void, on a thread of its own."""
-    wait_for(lambda: fake.world.refresh_tokens[refresh_token].rotated)
-
-
-def test_a_worker_killed_before_its_commit_leaves_a_lost_rotation_that_says_so(
-    site: Site, row: SalesforceConnection
-) -> None:
-    kill_between_answer_and_commit(site, row)
-    end_the_lease()
-
-    with pytest.raises(ReconnectRequired) as caught:
-        reload(row).refresh()
-
-    assert caught.value.code == "rotation_lost"
-    assert [event.reason for event in ConnectionEvent.objects.all()] == ["rotation_lost"]
-    assert site.fake.token_requests == 2
-
-
-def test_without_rotation_a_worker_killed_before_its_commit_loses_nothing(
-    site: Site, row: SalesforceConnection
-) -> None:
-    site.fake.rotation = False
-    with site.workers(row, processes=1, threads=1) as (worker,), site.fake.hold() as held:
-        worker.go()
-        held.wait_for(1, timeout=SOON)
-        worker.kill()
-    end_the_lease()
-
-    row = reload(row)
-    row.refresh()
-
-    assert (row.status, reload(row).in_doubt_since) == (Status.ACTIVE, None)
-
-
-def test_a_lease_of_a_killed_worker_keeps_everybody_off_until_it_ends(
-    site: Site, row: SalesforceConnection
-) -> None:
-    kill_between_answer_and_commit(site, row)
-
-    outcome = engine.refresh(row.pk, row.generation, patience=0.5)
-
-    assert outcome.reason == "patience"
-    assert site.fake.token_requests == 1
-    end_the_lease()  # and the one that waits finds what happened
-    assert engine.submit(row.pk, row.generation).result(SOON).reason == "rotation_lost"
-
-
-def test_an_answer_lost_on_the_wire_is_called_a_lost_rotation(site: Site, row: SalesforceConnection) -> None:
-    site.fake.lose_answer()
-
-    with pytest.raises(TemporarilyUnavailable):
-        row.refresh()
-    with pytest.raises(ReconnectRequired) as caught:
-        row.refresh()
-
-    assert caught.value.code == "rotation_lost"
 
 
 # Disconnecting

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import suppress
 
 from django_sf_oauth.conf import Breaker
 from django_sf_oauth.protocol.errors import Actor, Refusal
@@ -24,10 +26,11 @@ class FailuresInARow:
     """Counts, in this process and by host, the failures since the last answer that made sense."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.start_over()
 
     def start_over(self) -> None:
+        """Forgets them all. A forked child needs a lock of its own, too."""
+        self._lock = threading.Lock()
         self._runs: dict[str, tuple[int, float]] = {}
 
     def answered(self, host: str) -> None:
@@ -53,3 +56,5 @@ class FailuresInARow:
 
 
 failures = FailuresInARow()
+with suppress(AttributeError):  # Windows does not fork
+    os.register_at_fork(after_in_child=failures.start_over)

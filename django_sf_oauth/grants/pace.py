@@ -14,7 +14,7 @@ MEMORY = 0.2  # weight of the latest exchange
 
 
 class Pace:
-    """Learns how long it takes from a claim to what is stored, so that a waiter looks at the row when it is due."""
+    """Learns how long it takes from a claim to its store, so that a waiter looks at the row when it is due."""
 
     def __init__(self, expected: float = 0.2) -> None:
         """`expected`: seconds that it takes, until one has been seen."""

@@ -104,8 +104,7 @@ class Refresher:
         try:
             grant = self.store.read(call.key)
         except Error as error:
-            logger.warning("event=read_failed error=%s", type(error).__name__)
-            return Outcome(kind="unavailable", reason="database_unavailable", retry_after=1.0)
+            return _blind(error)
         if grant is None:
             return Outcome(kind="gone")
         return _settled(grant, call) or self._await(grant, call) or self._go(grant, call)
@@ -126,7 +125,10 @@ class Refresher:
         return None
 
     def _go(self, grant: Grant, call: Call) -> Outcome | float:
-        gate = self.store.gate(grant, forced=call.forced)
+        try:
+            gate = self.store.gate(grant, forced=call.forced)
+        except Error as error:
+            return _blind(error)
         if gate.closed:
             return Outcome(kind="unavailable", reason=gate.closed, retry_after=gate.retry_after)
         claimed_at = self.clock()  # before the claim: the lease begins no earlier
@@ -230,6 +232,11 @@ class Refresher:
                 self.store.lift(tested)
         except Error as error:
             logger.warning("event=hold_failed error=%s", type(error).__name__)
+
+
+def _blind(error: Error) -> Outcome:
+    logger.warning("event=read_failed error=%s", type(error).__name__)
+    return Outcome(kind="unavailable", reason="database_unavailable", retry_after=1.0)
 
 
 def _settled(grant: Grant, call: Call) -> Outcome | None:

@@ -7,6 +7,7 @@ import threading
 import warnings
 from typing import Any
 
+from django_sf_oauth.grants.breaker import failures
 from django_sf_oauth.grants.contract import Outcome
 from django_sf_oauth.grants.engine import Engine
 
@@ -23,15 +24,20 @@ class Store:
 
 def main() -> int:
     parent, may_end = os.getpid(), threading.Event()
+    counting = threading.Event()
 
     def exchange(key: int, generation: int, **how: bool) -> Outcome:
         if os.getpid() == parent:
-            may_end.wait(SOON)
+            with failures._lock:  # as any helper thread may hold it at the moment of the fork
+                counting.set()
+                may_end.wait(SOON)
+        failures.answered("login.salesforce.com")
         return Outcome(kind="renewed", reason="child" if os.getpid() != parent else "parent")
 
     store: Any = Store()
     engine = Engine(store, exchange)
     flight = engine.submit(1, 7)
+    counting.wait(SOON)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of what is to be shown here
         child = os.fork()

@@ -229,9 +229,10 @@ def test_a_claim_that_another_transaction_has_spoiled_is_tried_again() -> None:
     assert world.ask.spent == ["refresh-1"]
 
 
-def test_a_row_that_cannot_be_read_now_is_no_error_of_the_database() -> None:
+@pytest.mark.parametrize("step", ["read", "gate"])
+def test_a_row_that_cannot_be_read_now_is_no_error_of_the_database(step: str) -> None:
     world = World()
-    world.store.fails("read")
+    world.store.fails(step)
 
     assert world.refresh() == Outcome(kind="unavailable", reason="database_unavailable", retry_after=1.0)
 
