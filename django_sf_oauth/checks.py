@@ -248,8 +248,16 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register
 def check_database(**kwargs: Any) -> list[CheckMessage]:
-    """W006: SQLite on which a refresh cannot commit while a request is writing."""
+    """E015: a database that commits nothing by itself. W006: SQLite whose writers fail each other."""
     connection = connections[router.db_for_write(SalesforceConnection)]
+    if not connection.settings_dict["AUTOCOMMIT"]:
+        return [
+            _error(
+                15,
+                "AUTOCOMMIT is off for the database of the connections: rotated tokens would never be committed.",
+                "Leave AUTOCOMMIT out of DATABASES, or give the package a database of its own with a router.",
+            )
+        ]
     options = connection.settings_dict["OPTIONS"]
     commands = "".join(str(options.get("init_command", "")).lower().split())
     immediate = str(options.get("transaction_mode", "")).upper() == "IMMEDIATE"

@@ -9,8 +9,11 @@ from typing import Any
 
 from celery import shared_task
 from celery.schedules import crontab
+from celery.signals import worker_process_shutdown
 
 __all__ = ["beat_schedule", "prune_events", "refresh_connections", "refresh_due", "revoke_pending"]
+
+EXCHANGE_ENDS = 75.0  # seconds; a whole exchange, and its store
 
 # Seconds after which a message that nobody took is worth nothing: the next one sees the same rows.
 EXPIRES = {"refresh_due": 60, "refresh_connections": 300, "revoke_pending": 300, "prune_events": 3600}
@@ -48,6 +51,14 @@ def prune_events() -> None:
     from .services import pruning
 
     pruning.prune()
+
+
+@worker_process_shutdown.connect(dispatch_uid="django_sf_oauth.tasks")
+def finish_exchanges(**kwargs: Any) -> None:
+    """A child of a prefork worker exits without waiting for its threads, and so would lose a rotated token."""
+    from .models.store import engine
+
+    engine.drain(EXCHANGE_ENDS)
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:

@@ -253,3 +253,8 @@ def test_sqlite_is_asked_for_its_log_and_for_immediate_transactions(
         mock.patch.dict(connection.settings_dict, OPTIONS=options),
     ):
         assert ids(checks.check_database()) == expected
+
+
+def test_a_database_that_commits_nothing_by_itself_is_refused() -> None:
+    with mock.patch.dict(connections["default"].settings_dict, AUTOCOMMIT=False):
+        assert ids(checks.check_database()) == ["E015"]

@@ -101,7 +101,8 @@ def test_a_worker_refreshes_all_that_is_due_however_often_it_is_told(
 ) -> None:
     due_connections(fake_salesforce, 5)
 
-    with start_worker(broker, pool="solo", perform_ping_check=False):
+    # The level is that of the root logger from now on: tests to come look for warnings.
+    with start_worker(broker, pool="solo", perform_ping_check=False, loglevel="WARNING"):
         for _ in range(3):
             tasks.refresh_due.delay()
         wait_until_all_are_renewed()
@@ -140,3 +141,42 @@ def test_a_settings_module_can_ask_for_the_schedule() -> None:
     )
 
     assert said.stdout.split() == ["3", "False", "False", "None"]
+
+
+CHILD = """
+import os, threading, time
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django
+django.setup()
+from billiard.pool import Pool
+from celery.signals import worker_process_shutdown
+from django_sf_oauth import tasks
+from django_sf_oauth.grants.contract import Outcome
+from django_sf_oauth.models.store import engine
+
+def exchange(*args, **kwargs):
+    time.sleep(2)  # longer than a child waits that nobody asks to
+    print("stored", flush=True)
+    return Outcome(kind="renewed")
+
+def begin():
+    engine._refresh = exchange
+    engine.submit(1, 1)
+    return "begun"
+
+def on_exit(pid, code):
+    worker_process_shutdown.send(sender=None, pid=pid, exitcode=code)  # as Celery's prefork pool does
+
+if __name__ == "__main__":
+    pool = Pool(1, maxtasksperchild=1, on_process_exit=on_exit)
+    print(pool.apply(begin), flush=True)
+    pool.close()
+    pool.join()
+"""
+
+
+def test_a_child_of_a_prefork_worker_that_ends_stores_what_it_has_asked_for() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", CHILD]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603  # ours
+
+    assert ran.stdout.split() == ["begun", "stored"]

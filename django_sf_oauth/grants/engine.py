@@ -64,6 +64,19 @@ class Engine:
                 self._flights[flight] = self._threads.submit(self._fly, *flight)
             return self._flights[flight]
 
+    def drain(self, timeout: float) -> bool:
+        """Waits until no refresh is under way: an exchange that is killed may have rotated the token already.
+
+        Args:
+            timeout: seconds after which it gives up.
+
+        Returns:
+            Whether all have ended.
+        """
+        with self._lock:
+            flights = list(self._flights.values())
+        return not wait(flights, timeout).not_done
+
     def _run_inline(self, key: int, generation: int, forced: bool, ahead: bool) -> Future[Outcome]:
         done: Future[Outcome] = Future()
         try:

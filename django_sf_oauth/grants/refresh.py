@@ -197,7 +197,8 @@ class Refresher:
         while True:
             try:
                 return write()
-            except Error as error:
+            except Exception as error:
+                # Any at all: what fetches the database's password, say, has errors of its own.
                 logger.error("event=store_failed connection=%s error=%s", claim.grant.uuid, type(error).__name__)
             self.store.let_go()
             if self.clock() > until:
@@ -226,6 +227,8 @@ class Refresher:
                 if self.failures.failed(host, app.breaker, self.clock()):
                     self.store.hold_host(grant)
                 return
+            if isinstance(answer, Refusal) and answer.status is None:
+                return  # it was not asked
             self.failures.answered(host)
             tested = gate.probes if isinstance(answer, TokenAnswer) else _of_hosts(gate.probes)
             if tested:

@@ -88,7 +88,9 @@ def _window(app: AppSettings) -> timedelta:
 
 
 def _are_too_many(app: AppSettings, since: datetime) -> bool:
-    deaths = _deaths(app, since).count()
+    # Each connection once, and none whose verdict was withdrawn before.
+    flagged = _deaths(app, since).filter(connection__status=Status.RECONNECT_REQUIRED)
+    deaths = flagged.values("connection_id").order_by().distinct().count()
     return deaths >= app.fleet_guard.count and _is_share(app, deaths)
 
 
@@ -133,8 +135,13 @@ def make_canary_due() -> None:
         if app is None:
             continue  # it is no longer in the settings
         _withdraw(app, guard.created_at - _window(app))  # what a process left undone that was killed
-        canary = _withheld(app.alias).order_by("next_refresh_at").values_list("pk", flat=True)[:1]
+        canary = _askable(_withheld(app.alias), now).order_by("next_refresh_at").values_list("pk", flat=True)[:1]
         _rows().filter(pk__in=list(canary)).update(next_refresh_at=now)
+
+
+def _askable(rows: Rows, now: datetime) -> Rows:
+    """Those that a refresh ahead of need does not leave alone for reasons of their own."""
+    return rows.exclude(retry_at__gt=now).exclude(in_doubt_since__isnull=False, expires_at__gt=now)
 
 
 def release(app: AppSettings) -> int:

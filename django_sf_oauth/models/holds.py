@@ -14,10 +14,11 @@ from django_sf_oauth.protocol.hosts import host_of
 
 from .hold import Hold, HoldQuerySet
 
-__all__ = ["CANARY", "TRIPPED", "alarm_is_new", "gate", "hold_host", "is_in_force", "lift", "put"]
+__all__ = ["CANARY", "TRIPPED", "alarm_is_new", "end_tested", "gate", "hold_host", "is_in_force", "lift", "put"]
 
 BREAKER_LASTS = timedelta(minutes=15)  # at most, should nobody come to test it
 CANARY = timedelta(minutes=1)  # between two requests that test whether an app's grants are dead indeed
+BREAKER = "breaker"  # reason of a ``host:`` hold that was set by failures
 TRIPPED = "fleet_guard"  # reason of a ``fleet:`` hold that withholds verdicts
 INCIDENT = timedelta(hours=1)  # without a refusal, after which the next one is a new incident
 
@@ -74,7 +75,7 @@ def hold_host(grant: Grant) -> None:
     """Keeps everybody from the grant's token host; one request tests it after each pause."""
     now = timezone.now()
     scope = f"host:{host_of(grant.login_url)}"
-    put(scope, reason="breaker", until=now + BREAKER_LASTS, probe_at=now + _pause(grant))
+    put(scope, reason=BREAKER, until=now + BREAKER_LASTS, probe_at=now + _pause(grant))
 
 
 def alarm_is_new(app: str, reason: str) -> bool:
@@ -109,9 +110,14 @@ def is_in_force(scope: str, *, reason: str) -> bool:
     return _holds().filter(scope=scope, reason=reason).in_force(timezone.now()).exists()
 
 
-def lift(scopes: tuple[str, ...]) -> None:
-    """Ends holds, and says so to the processes that keep them in mind."""
-    _holds().filter(scope__in=scopes).delete()
+def end_tested(scopes: tuple[str, ...]) -> None:
+    """Ends what a request was to test, unless an operator has put their word in its place meanwhile."""
+    _holds().filter(scope__in=scopes, reason__in=(BREAKER, TRIPPED)).delete()
+
+
+def lift(scope: str) -> None:
+    """Ends a hold because an operator says so."""
+    _holds().filter(scope=scope).delete()
 
 
 def _alias() -> str:

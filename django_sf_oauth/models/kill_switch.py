@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = ["FELT_WITHIN", "KillSwitch", "kill_switch"]
 logger = logging.getLogger("django_sf_oauth.holds")
 
 FELT_WITHIN = 4.0  # seconds
+LONGEST_LOOK = 1.0  # seconds that a use waits for it
 RETRY_AFTER = 30.0  # seconds; an operator does not set it for less
 
 
@@ -41,20 +42,25 @@ class KillSwitch:
         """Forgets everything. A forked child needs a thread of its own, too."""
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sf-oauth-holds")
+        self._look: Future[frozenset[str]] | None = None
         self._scopes: frozenset[str] = frozenset()
+        self._heard_in: list[object] = []
         self.look_again()
 
     def look_again(self, **kwargs: Any) -> None:
         """Lets the next use ask the database, however recently that was done."""
         self._known_until = 0.0
         self._known_in: object = None
-        self._heard_in = open_test_case(_alias()) if kwargs else None
+        if kwargs and (test_case := open_test_case(_alias())):
+            self._heard_in = [*self._still_open(), test_case]
 
     def check(self, connection: Any) -> None:
         """Raises TemporarilyUnavailable (code ``stopped``) where the use of a connection is stopped."""
-        if not self.is_known:
-            with self._lock:
+        if not self.is_known and self._lock.acquire(timeout=LONGEST_LOOK):
+            try:
                 self._learn()
+            finally:
+                self._lock.release()
         mine = ("all", f"app:{connection.app}", f"org:{connection.organization_id}")
         if self._scopes and not self._scopes.isdisjoint(mine):
             raise TemporarilyUnavailable(
@@ -75,20 +81,29 @@ class KillSwitch:
             return  # another thread has just asked
         test_case = open_test_case(_alias())
         try:
-            self._scopes = self._look_in_test() if test_case else self._thread.submit(_stopped_apart).result()
-        except Error as error:
+            self._scopes = self._look_in_test() if test_case else self._look_apart()
+        except (Error, TimeoutError) as error:
             # Whoever would throw the switch needs the database too: what was known last holds on.
             logger.warning("event=holds_unknown error=%s", type(error).__name__)
         self._known_in = test_case
         self._known_until = time.monotonic() + FELT_WITHIN
+
+    def _look_apart(self) -> frozenset[str]:
+        """In bounded time: where connections are pooled, the caller may hold the one that this waits for."""
+        if self._look is None or self._look.done():
+            self._look = self._thread.submit(_stopped_apart)
+        return self._look.result(LONGEST_LOOK)
 
     def _look_in_test(self) -> frozenset[str]:
         """Holds made inside a TestCase are never committed, so that only this connection sees them.
 
         All of them are made in this process: while none was heard of, a test that counts queries counts its own.
         """
-        heard = self._heard_in is not None and self._heard_in in connections[_alias()].atomic_blocks
-        return _stopped() if heard else frozenset()
+        return _stopped() if self._still_open() else frozenset()
+
+    def _still_open(self) -> list[object]:
+        """The test cases, of those round us now, in which a hold was made or lifted."""
+        return [block for block in self._heard_in if block in connections[_alias()].atomic_blocks]
 
 
 def _alias() -> str:

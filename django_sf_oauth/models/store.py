@@ -60,7 +60,7 @@ class RowStore:
         holds.hold_host(grant)
 
     def lift(self, scopes: tuple[str, ...]) -> None:
-        holds.lift(scopes)
+        holds.end_tested(scopes)
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         if grant.lease_left is not None and grant.lease_left > 0:
@@ -85,7 +85,7 @@ class RowStore:
             fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
             if update_row(_alias(), grant.key, values, fence=fence, lock_wait=self._lock_wait()):
                 if signals.refreshed.has_listeners(SalesforceConnection):
-                    notify(signals.refreshed, _rows().get(pk=grant.key))
+                    _announce(grant.key)
                 return _renewed(grant, values)
         return self._store_with_care(claim, answer)
 
@@ -218,6 +218,12 @@ def _renewed(grant: Grant, values: Mapping[str, Any]) -> Grant:
 
 def _seconds_until(moment: datetime | None) -> float:
     return max(0.0, (moment - timezone.now()).total_seconds()) if moment else 0.0
+
+
+def _announce(key: int) -> None:
+    row = _rows().filter(pk=key).first()
+    if row is not None:  # nobody has deleted it in that moment
+        notify(signals.refreshed, row)
 
 
 def _tell(row: SalesforceConnection, before: Grant, verdict: Verdict) -> None:

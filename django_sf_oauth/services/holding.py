@@ -61,5 +61,5 @@ def release(scope: str) -> int:
     """
     if scope.startswith(FLEET):
         return fleet_guard.release(get_app(scope.removeprefix(FLEET)))
-    holds.lift((scope,))
+    holds.lift(scope)
     return 0

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections
 
 from django_sf_oauth.exceptions import TemporarilyUnavailable
 from django_sf_oauth.grants.contract import Status
-from django_sf_oauth.models import ConnectionEvent, Hold, SalesforceConnection, fleet_guard
+from django_sf_oauth.models import ConnectionEvent, Hold, SalesforceConnection, fleet_guard, holds
 from django_sf_oauth.models.store import engine
 from django_sf_oauth.testing import FakeSalesforce
 from tests.fleet import connect_many
@@ -119,10 +119,8 @@ def test_another_app_is_not_concerned(
     fake_salesforce: FakeSalesforce, tripped: list[SalesforceConnection], settings: Any
 ) -> None:
     other = tripped[-1]
-    settings.SALESFORCE_OAUTH["APPS"]["other"] = {
-        name: settings.SALESFORCE_OAUTH[name] for name in ("CLIENT_ID", "CLIENT_SECRET")
-    }
-    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH}
+    same = {name: settings.SALESFORCE_OAUTH[name] for name in ("CLIENT_ID", "CLIENT_SECRET")}
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "APPS": {"other": same}}
     SalesforceConnection.objects.filter(pk=other.pk).update(app="other")
 
     assert fare(other) == "revoked"
@@ -134,8 +132,10 @@ def test_who_has_reconnected_meanwhile_is_left_alone(fleet: list[SalesforceConne
     SalesforceConnection.objects.filter(pk=fleet[0].pk).update(status=Status.ACTIVE, reason="")
 
     fare(fleet[COUNT - 1])
+    assert states() == {FLAGGED: COUNT - 1, WELL: 4}  # nor does it help to trip the guard
+    fare(fleet[COUNT])
 
-    assert states() == {WITHHELD: COUNT - 1, WELL: 4}
+    assert states() == {WITHHELD: COUNT, WELL: 3}
     assert not ConnectionEvent.objects.filter(connection=fleet[0], kind=Kind.VERDICT_WITHDRAWN).exists()
 
 
@@ -187,6 +187,7 @@ def test_of_two_that_trip_it_at_once_one_tells_the_operator(
     for row in fleet[: COUNT - 1]:
         fare(row)
     gate = threading.Barrier(2)
+    SalesforceConnection.objects.filter(pk=fleet[COUNT].pk).update(status=Status.RECONNECT_REQUIRED)
     last = SalesforceConnection.objects.get(pk=fleet[COUNT].pk)
     ConnectionEvent.objects.create(
         kind=Kind.RECONNECT_REQUIRED, app="default", connection=last, connection_uuid=last.uuid
@@ -203,7 +204,7 @@ def test_of_two_that_trip_it_at_once_one_tells_the_operator(
         list(threads.map(consider, range(2)))
 
     assert alarms == ["fleet_guard"]
-    assert events()[Kind.VERDICT_WITHDRAWN] == COUNT - 1
+    assert events()[Kind.VERDICT_WITHDRAWN] == COUNT
 
 
 @committed
@@ -231,3 +232,13 @@ def test_a_guard_that_fails_harms_no_verdict_and_the_sweep_makes_up_for_it(
     assert "event=guard_failed app=default error=OperationalError" in caplog.text
     assert "10.1.2.3" not in caplog.text
     assert "store_failed" not in caplog.text
+
+
+def test_a_death_after_a_canary_lived_is_believed_and_trips_nothing(
+    fake_salesforce: FakeSalesforce, tripped: list[SalesforceConnection]
+) -> None:
+    holds.end_tested(("fleet:default",))  # as after a canary that succeeded
+
+    assert fare(tripped[-1]) == "revoked"
+
+    assert not Hold.objects.filter(scope="fleet:default").exists()

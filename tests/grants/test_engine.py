@@ -182,6 +182,19 @@ def test_an_inline_error_reaches_the_caller(exchange: Exchange) -> None:
         engine_on(exchange, Store(inline=True)).refresh(1, 7, patience=SOON)
 
 
+def test_a_process_that_ends_can_wait_for_what_is_in_flight(exchange: Exchange) -> None:
+    engine = engine_on(exchange)
+    assert engine.drain(0.0)
+    flight = engine.submit(1, 7)
+    exchange.started.acquire(timeout=SOON)
+
+    assert not engine.drain(0.01)
+    exchange.may_end.set()
+
+    assert engine.drain(SOON)
+    assert flight.result(0) == RENEWED
+
+
 def test_a_forked_child_starts_over() -> None:
     # In a process of its own: a fork of this one, with its threads, would not be what a prefork server does.
     child = subprocess.run(  # our own interpreter, our own module

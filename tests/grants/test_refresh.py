@@ -20,7 +20,7 @@ from .memory import KEY, Clock, Lease, MemoryStore, ScriptedAsk, grant, sealed
 
 NEW = TokenAnswer(access_token="access-2", refresh_token="refresh-2")
 NEWER = TokenAnswer(access_token="access-3", refresh_token="refresh-3")
-REVOKED = Refusal(actor=Actor.USER, reason="revoked")
+REVOKED = Refusal(actor=Actor.USER, reason="revoked", status=400)
 TIMEOUT = Refusal(actor=Actor.NOBODY, reason="timeout", answer_lost=True)
 
 
@@ -237,7 +237,9 @@ def test_a_row_that_cannot_be_read_now_is_no_error_of_the_database(step: str) ->
     assert world.refresh() == Outcome(kind="unavailable", reason="database_unavailable", retry_after=1.0)
 
 
-@pytest.mark.parametrize("error", [DatabaseError("gone away"), InterfaceError("closed")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [DatabaseError("gone away"), InterfaceError("closed"), TimeoutError("of a vault")], ids=repr
+)
 def test_an_answer_is_stored_although_the_database_fails_at_that_moment(error: Exception) -> None:
     world = World(NEW)
     world.store.fails("store", times=3, error=error)
@@ -526,7 +528,7 @@ def test_a_grant_without_doubt_is_refreshed_ahead() -> None:
     assert world.refresh(ahead=True).kind == "renewed"
 
 
-CONTENTION = Refusal(actor=Actor.NOBODY, reason="contention")
+CONTENTION = Refusal(actor=Actor.NOBODY, reason="contention", status=400)
 
 
 def test_contention_is_waited_out_and_nobody_notices() -> None:
@@ -594,7 +596,7 @@ def test_a_host_that_fails_everybody_is_held() -> None:
 
 
 @pytest.mark.parametrize(
-    "sign_of_life", [REVOKED, CONTENTION, Refusal(actor=Actor.OPERATOR, reason="invalid_client")]
+    "sign_of_life", [REVOKED, CONTENTION, Refusal(actor=Actor.OPERATOR, reason="invalid_client", status=400)]
 )
 def test_a_host_that_answers_is_not_held(sign_of_life: Refusal) -> None:
     world = World(*[DOWN] * 9, sign_of_life, DOWN, *[CONTENTION] * 50)
@@ -603,6 +605,15 @@ def test_a_host_that_answers_is_not_held(sign_of_life: Refusal) -> None:
         world.refresh(forced=True)
 
     assert world.store.held_hosts == []
+
+
+def test_a_host_that_was_not_asked_has_not_answered() -> None:
+    world = World(*[DOWN] * 9, ConfigurationError(code="untrusted_host"), DOWN)
+
+    while world.ask.answers:
+        world.refresh(forced=True)
+
+    assert world.store.held_hosts == ["https://login.salesforce.com"]
 
 
 def test_a_host_that_cannot_be_held_harms_nobody() -> None:

@@ -223,7 +223,17 @@ def test_lifting_ends_these_holds_and_no_others(now: datetime) -> None:
     breaker(now)
     guard(now)
 
-    holds.lift((HOST, "host:unknown.salesforce.com"))
+    holds.lift(HOST)
+
+    assert [one.scope for one in Hold.objects.all()] == ["fleet:default"]
+
+
+def test_what_was_tested_ends_unless_an_operator_had_their_word_meanwhile(now: datetime) -> None:
+    breaker(now)
+    guard(now)
+    Hold.objects.filter(scope="fleet:default").update(reason="released")
+
+    holds.end_tested((HOST, "fleet:default"))
 
     assert [one.scope for one in Hold.objects.all()] == ["fleet:default"]
 

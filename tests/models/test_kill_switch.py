@@ -278,6 +278,50 @@ def test_while_the_database_is_down_what_was_known_holds_on(
     assert "10.1.2.3" not in caplog.text
 
 
+@committed
+def test_nobody_waits_long_for_a_look_that_hangs(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, looks: list[str]
+) -> None:
+    """As behind a pool of connections all of which are held by those who wait."""
+    row = make_connection()
+    switch = KillSwitch()
+    switch.check(row)
+    monkeypatch.setattr(module, "LONGEST_LOOK", 0.01)
+    there_is_a_connection = threading.Event()
+    look = module._stopped
+
+    def hangs() -> frozenset[str]:
+        there_is_a_connection.wait(SOON)
+        return look()
+
+    monkeypatch.setattr(module, "_stopped", hangs)
+    stop_elsewhere()
+    for _ in range(3):
+        clock.now += FELT_WITHIN
+        assert not is_stopped(lambda: switch.check(row))
+    there_is_a_connection.set()
+    switch._thread.submit(int).result(SOON)  # it has landed
+    clock.now += FELT_WITHIN
+
+    assert is_stopped(lambda: switch.check(row))
+    assert len(looks) == 3  # those that waited have waited for one
+
+
+@committed
+def test_nobody_waits_long_for_another_thread_that_looks(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = make_connection()
+    switch = KillSwitch()
+    switch.check(row)
+    monkeypatch.setattr(module, "LONGEST_LOOK", 0.01)
+    stop_elsewhere()
+    clock.now += FELT_WITHIN
+
+    with switch._lock:
+        assert not is_stopped(lambda: switch.check(row))
+
+    assert is_stopped(lambda: switch.check(row))
+
+
 # Processes
 
 
