@@ -35,7 +35,7 @@ class AsyncConnection(Protocol):
 
     async def abearer(self) -> str: ...
 
-    async def arenew(self, refused_generation: int, *, forced: bool = False) -> None: ...
+    async def arenew(self, refused_generation: int, *, forced: bool = False) -> bool: ...
 
 
 class AsyncConnectionAuth(httpx2.Auth):
@@ -57,7 +57,13 @@ class AsyncConnectionAuth(httpx2.Auth):
         generation, instance_url = connection.generation, connection.instance_url
         request.headers["Authorization"] = f"Bearer {await connection.abearer()}"
         response = yield request
-        if await _is_expired(response, instance_url):
+        if not await _is_expired(response, instance_url):
+            return
+        asked = await connection.arenew(generation)
+        generation, instance_url = connection.generation, connection.instance_url
+        response = yield await self._again(response.request)
+        if not asked and await _is_expired(response, instance_url):
+            # The newer tokens were another's, from before, and have run out, too.
             await connection.arenew(generation)
             yield await self._again(response.request)
 

@@ -37,7 +37,7 @@ class Connection(Protocol):
 
     def bearer(self) -> str: ...
 
-    def renew(self, refused_generation: int, *, forced: bool = False) -> None: ...
+    def renew(self, refused_generation: int, *, forced: bool = False) -> bool: ...
 
 
 class ConnectionAuth(AuthBase):
@@ -82,8 +82,14 @@ class _RenewOnce:
         if not own or not _is_expired(response):
             return response
         self._spent = True
-        self._connection.renew(self._generation)
-        return self._resend(response, **kwargs)
+        asked = self._connection.renew(self._generation)
+        generation = self._connection.generation
+        answer = self._resend(response, **kwargs)
+        if asked or answer.status_code < 400 or not _is_expired(answer):
+            return answer
+        # The newer tokens were another's, from before, and have run out, too.
+        self._connection.renew(generation)
+        return self._resend(answer, **kwargs)
 
     def _resend(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         again = response.request  # and no copy: a redirect that follows starts from it, with the new token
@@ -97,7 +103,7 @@ class _RenewOnce:
         response.close()
         # The hook's own arguments: the caller's timeout, proxies and certificates hold for the second try too.
         answer: requests.Response = response.connection.send(again, **kwargs)
-        answer.history.append(response)
+        answer.history = [*response.history, response]
         return answer
 
 

@@ -90,11 +90,12 @@ class Held:
     async def abearer(self) -> str:
         return f"token-{self.generation}"
 
-    async def arenew(self, refused_generation: int, *, forced: bool = False) -> None:
+    async def arenew(self, refused_generation: int, *, forced: bool = False) -> bool:
         self.refused.append(refused_generation)
         if refused_generation == self.generation:
             self.generation += 1
             self.instance_url = self.moves_to
+        return True
 
 
 def redirect(location: str, status: int = 302) -> httpx2.Response:
@@ -578,3 +579,19 @@ def test_two_loops_in_two_threads_each_have_their_own_connections(site: Site, ro
 
     assert fared == [200] * 6
     assert site.fake.token_requests == 1
+
+
+@pytest.mark.django_db
+def test_tokens_of_another_that_have_run_out_since_are_renewed_too(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
+) -> None:
+    long_held = SalesforceConnection.objects.get(pk=salesforce_connection.pk)
+    salesforce_connection.refresh()
+    fake_salesforce.expire_access_tokens()
+
+    async def call() -> int:
+        async with long_held.async_client() as client:
+            return (await client.get("limits")).status_code
+
+    assert async_to_sync(call)() == 200
+    assert fake_salesforce.token_requests == 2

@@ -112,6 +112,8 @@ class Outcome:
     reason: str = ""
     grant: Grant | None = field(default=None, repr=False)
     retry_after: float | None = None
+    asked: bool = False
+    """Whether Salesforce has just been asked, rather than that the row had newer tokens already."""
 
 
 class GrantStore(Protocol):

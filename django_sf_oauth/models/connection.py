@@ -252,28 +252,34 @@ class SalesforceConnection(GuardedModel):
         token = self.access_token
         return token.reveal() if token else ""
 
-    def renew(self, refused_generation: int, *, forced: bool = False) -> None:
-        """Sees to tokens of a later generation than the one that Salesforce refused, and adopts them."""
+    def renew(self, refused_generation: int, *, forced: bool = False) -> bool:
+        """Sees to tokens of a later generation than the one that Salesforce refused, and adopts them.
+
+        Returns:
+            Whether Salesforce has just been asked; tokens that were there already may have run out, too.
+        """
         from .store import engine  # it imports this module
 
         if self.generation > refused_generation:
-            return
+            return False
         patience = get_app(self.app).timeouts.wait
         outcome = engine.refresh(self.pk, refused_generation, forced=forced, patience=patience)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
+        return outcome.asked
 
-    async def arenew(self, refused_generation: int, *, forced: bool = False) -> None:
+    async def arenew(self, refused_generation: int, *, forced: bool = False) -> bool:
         """As `renew`; the refresh goes on when the caller is cancelled."""
         from .store import engine
 
         if self.generation > refused_generation:
-            return
+            return False
         # On the thread that has the caller's database connection: inside a TestCase this is the whole refresh.
         flight = await sync_to_async(engine.submit)(self.pk, refused_generation, forced=forced)
         outcome = await landing(flight, patience=get_app(self.app).timeouts.wait)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
+        return outcome.asked
 
     def adopt(self, outcome: Outcome) -> None:
         """Takes over what the refresh stored, without a query: this transaction may not see it yet."""

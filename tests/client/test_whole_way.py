@@ -31,6 +31,20 @@ def test_a_dead_access_token_goes_unnoticed(
     assert fake_salesforce.token_requests == 1
 
 
+def test_tokens_of_another_that_have_run_out_since_are_renewed_too(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
+) -> None:
+    long_held = SalesforceConnection.objects.get(pk=salesforce_connection.pk)
+    salesforce_connection.refresh()
+    fake_salesforce.expire_access_tokens()
+
+    answer = long_held.client().get("limits")
+
+    assert answer.status_code == 200
+    assert [one.status_code for one in answer.history] == [401, 401]
+    assert fake_salesforce.token_requests == 2
+
+
 def test_auth_alone_does_the_same(
     fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
 ) -> None:

@@ -69,11 +69,12 @@ class Held:
     def bearer(self) -> str:
         return f"token-{self.generation}"
 
-    def renew(self, refused_generation: int, *, forced: bool = False) -> None:
+    def renew(self, refused_generation: int, *, forced: bool = False) -> bool:
         self.refused.append(refused_generation)
         if refused_generation == self.generation:
             self.generation += 1
             self.instance_url = self.moves_to
+        return True
 
 
 def client_of(held: Held) -> Client:
