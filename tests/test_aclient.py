@@ -25,7 +25,7 @@ from django_sf_oauth.exceptions import (
 )
 from django_sf_oauth.fields import Sealed
 from django_sf_oauth.models import Hold, SalesforceConnection
-from django_sf_oauth.testing import ForeignHost
+from django_sf_oauth.testing import FakeSalesforce, ForeignHost
 from django_sf_oauth.testing.from_settings import connect, fake_from_settings
 from django_sf_oauth.testing.server import FakeServer
 from tests.factories import make_connection
