@@ -54,7 +54,7 @@ def prune_events() -> None:
 
 
 @worker_process_shutdown.connect(dispatch_uid="django_sf_oauth.tasks")
-def finish_exchanges(**kwargs: Any) -> None:
+def _finish_exchanges(**kwargs: Any) -> None:
     """A child of a prefork worker exits without waiting for its threads, and so would lose a rotated token."""
     from .models.store import engine
 
