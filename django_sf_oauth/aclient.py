@@ -59,10 +59,10 @@ class AsyncConnectionAuth(httpx2.Auth):
         response = yield request
         if not await _is_expired(response, instance_url):
             return
-        asked = await connection.arenew(generation)
+        fresh = await connection.arenew(generation)
         generation, instance_url = connection.generation, connection.instance_url
         response = yield await self._again(response.request)
-        if not asked and await _is_expired(response, instance_url):
+        if not fresh and await _is_expired(response, instance_url):
             # The newer tokens were another's, from before, and have run out, too.
             await connection.arenew(generation)
             yield await self._again(response.request)

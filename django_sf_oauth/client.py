@@ -82,10 +82,10 @@ class _RenewOnce:
         if not own or not _is_expired(response):
             return response
         self._spent = True
-        asked = self._connection.renew(self._generation)
+        fresh = self._connection.renew(self._generation)
         generation = self._connection.generation
         answer = self._resend(response, **kwargs)
-        if asked or answer.status_code < 400 or not _is_expired(answer):
+        if fresh or answer.status_code < 400 or not _is_expired(answer):
             return answer
         # The newer tokens were another's, from before, and have run out, too.
         self._connection.renew(generation)

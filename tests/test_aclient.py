@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -15,6 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection as database
 from django.test import TestCase
+from django.utils import timezone
 
 from django_sf_oauth.aclient import AsyncClient
 from django_sf_oauth.adapters import use_adapter
@@ -588,6 +590,7 @@ def test_tokens_of_another_that_have_run_out_since_are_renewed_too(
     long_held = SalesforceConnection.objects.get(pk=salesforce_connection.pk)
     salesforce_connection.refresh()
     fake_salesforce.expire_access_tokens()
+    SalesforceConnection.objects.update(last_refreshed_at=timezone.now() - timedelta(hours=2))
 
     async def call() -> int:
         async with long_held.async_client() as client:

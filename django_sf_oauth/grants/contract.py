@@ -55,6 +55,7 @@ class Grant:
     lease_left: float | None = None
     """Seconds until the lease ends, negative once it has; None when nobody took it."""
     last_used_at: datetime | None = None
+    last_refreshed_at: datetime | None = None
     in_doubt_since: datetime | None = None
     in_doubt: bool = False
     """An earlier exchange of this generation never said how it ended, so its token may be spent already."""
@@ -112,8 +113,6 @@ class Outcome:
     reason: str = ""
     grant: Grant | None = field(default=None, repr=False)
     retry_after: float | None = None
-    asked: bool = False
-    """Whether Salesforce has just been asked, rather than that the row had newer tokens already."""
 
 
 class GrantStore(Protocol):

@@ -208,7 +208,7 @@ class Refresher:
 
     def _store(self, claim: Claim, answer: TokenAnswer) -> Outcome | None:
         grant = self.store.store(claim, answer)
-        return Outcome(kind="renewed", grant=grant, asked=True) if grant else None
+        return Outcome(kind="renewed", grant=grant) if grant else None
 
     def _fail(self, claim: Claim, judged: Verdict) -> Outcome | None:
         verdict = self.store.fail(claim, judged)

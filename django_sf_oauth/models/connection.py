@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["SalesforceConnection"]
 
 TOUCH_EVERY = timedelta(hours=1)
+FRESH_FOR = timedelta(minutes=1)  # an access token lives for a quarter of an hour at least
 ADOPTED = (
     "access_token",
     "refresh_token",
     "instance_url",
     "expires_at",
+    "last_refreshed_at",
     "status",
     "reason",
     "generation",
@@ -256,30 +258,36 @@ class SalesforceConnection(GuardedModel):
         """Sees to tokens of a later generation than the one that Salesforce refused, and adopts them.
 
         Returns:
-            Whether Salesforce has just been asked; tokens that were there already may have run out, too.
+            Whether they are fresh. Those that were there already may have run out since, too.
         """
         from .store import engine  # it imports this module
 
         if self.generation > refused_generation:
-            return False
+            return self._is_fresh
         patience = get_app(self.app).timeouts.wait
         outcome = engine.refresh(self.pk, refused_generation, forced=forced, patience=patience)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
-        return outcome.asked
+        return self._is_fresh
 
     async def arenew(self, refused_generation: int, *, forced: bool = False) -> bool:
         """As `renew`; the refresh goes on when the caller is cancelled."""
         from .store import engine
 
         if self.generation > refused_generation:
-            return False
+            return self._is_fresh
         # On the thread that has the caller's database connection: inside a TestCase this is the whole refresh.
         flight = await sync_to_async(engine.submit)(self.pk, refused_generation, forced=forced)
         outcome = await landing(flight, patience=get_app(self.app).timeouts.wait)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
-        return outcome.asked
+        return self._is_fresh
+
+    @property
+    def _is_fresh(self) -> bool:
+        """If such tokens are refused, another refresh would not help. Hosts' clocks may differ by half of it."""
+        refreshed_at = self.last_refreshed_at
+        return refreshed_at is not None and timezone.now() - refreshed_at < FRESH_FOR
 
     def adopt(self, outcome: Outcome) -> None:
         """Takes over what the refresh stored, without a query: this transaction may not see it yet."""

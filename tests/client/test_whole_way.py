@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+from django.utils import timezone
 
 from django_sf_oauth.exceptions import ConfigurationError, ReconnectRequired
 from django_sf_oauth.models import SalesforceConnection
@@ -31,12 +33,28 @@ def test_a_dead_access_token_goes_unnoticed(
     assert fake_salesforce.token_requests == 1
 
 
+def two_hours_pass(fake: FakeSalesforce) -> None:
+    fake.expire_access_tokens()
+    SalesforceConnection.objects.update(last_refreshed_at=timezone.now() - timedelta(hours=2))
+
+
+def test_fresh_tokens_that_are_refused_are_not_renewed_again(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
+) -> None:
+    other = SalesforceConnection.objects.get(pk=salesforce_connection.pk)
+    salesforce_connection.refresh()
+    fake_salesforce.expire_access_tokens()  # at once: something else is wrong
+
+    assert other.client().get("limits").status_code == 401
+    assert fake_salesforce.token_requests == 1
+
+
 def test_tokens_of_another_that_have_run_out_since_are_renewed_too(
     fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
 ) -> None:
     long_held = SalesforceConnection.objects.get(pk=salesforce_connection.pk)
     salesforce_connection.refresh()
-    fake_salesforce.expire_access_tokens()
+    two_hours_pass(fake_salesforce)
 
     answer = long_held.client().get("limits")
 
