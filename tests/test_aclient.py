@@ -598,3 +598,14 @@ def test_tokens_of_another_that_have_run_out_since_are_renewed_too(
 
     assert async_to_sync(call)() == 200
     assert fake_salesforce.token_requests == 2
+
+
+@pytest.mark.django_db
+def test_what_this_copy_has_already_is_not_fetched_again(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
+) -> None:
+    salesforce_connection.refresh()
+
+    assert async_to_sync(salesforce_connection.arenew)(1)
+
+    assert fake_salesforce.token_requests == 1

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
-from celery.signals import before_task_publish
+from celery.signals import before_task_publish, worker_process_shutdown
 from django.utils import timezone
 
 from django_sf_oauth import tasks
 from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models.store import engine
 from django_sf_oauth.testing import FakeSalesforce
 from tests.fleet import connect_many
 
@@ -141,6 +142,15 @@ def test_a_settings_module_can_ask_for_the_schedule() -> None:
     )
 
     assert said.stdout.split() == ["3", "False", "False", "None"]
+
+
+def test_a_child_that_ends_waits_for_a_whole_exchange_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(engine, "drain", waited.append)
+
+    worker_process_shutdown.send(sender=None)
+
+    assert waited == [tasks.EXCHANGE_ENDS]
 
 
 CHILD = """

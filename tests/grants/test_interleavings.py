@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from unittest.mock import Mock
 
 import pytest
 
@@ -250,6 +251,34 @@ Event = tuple[Callable[[], bool], Callable[[], None]]
 RUNNING = ("read", "claim", "ask", "process", "answer", "store", "fail", "sleep")
 
 
+def check(world: World, story: str) -> None:
+    try:
+        world.check()
+    except AssertionError as error:
+        raise AssertionError(story) from error
+
+
+def test_an_order_that_fails_is_told() -> None:
+    world = World(processes=1, kills=True)
+    world.check = Mock(side_effect=AssertionError)  # type: ignore[method-assign]
+
+    with pytest.raises(AssertionError, match="in order 7: A reads"):
+        check(world, "in order 7: A reads")
+
+
+def test_an_actor_that_fails_is_told_of() -> None:
+    error = LookupError()
+
+    def fails() -> object:
+        raise error
+
+    actor = Actor("A", fails)
+    actor.start()
+    actor.go()
+
+    assert (actor.result, actor.point) == (error, "end")
+
+
 @pytest.mark.parametrize("kills", [True, False], ids=["replay kills", "replay is refused"])
 @pytest.mark.parametrize(
     ("processes", "preemptions", "events"),
@@ -283,8 +312,5 @@ def test_in_no_order_is_a_token_lost_without_a_label(
         return Stage(world.actors, world.end_lease, preemptions=preemptions, events=chances)
 
     for played, stage in enumerate(orders(make), start=1):
-        try:
-            worlds.pop().check()
-        except AssertionError as error:
-            raise AssertionError(f"in order {played}: " + "; ".join(stage.story)) from error
+        check(worlds.pop(), f"in order {played}: " + "; ".join(stage.story))
     assert played > 100

@@ -22,10 +22,11 @@ from django_sf_oauth.conf import get_app
 from django_sf_oauth.fields import Sealed
 from django_sf_oauth.grants.contract import OPEN, Claim, Grant, Status, Verdict
 from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.clock import DatabaseClock
 from django_sf_oauth.models.store import LOCK_WAIT, RowStore
 from django_sf_oauth.models.token_values import token_values
-from django_sf_oauth.models.update_row import bound_lock_waits
+from django_sf_oauth.models.update_row import bound_lock_waits, update_row
 from django_sf_oauth.protocol.tokens import TokenAnswer
 from tests.factories import make_connection
 
@@ -573,3 +574,26 @@ def test_the_engine_works_on_the_primary(row: SalesforceConnection) -> None:
 
 def test_a_claim_owner_is_nobody_else() -> None:
     assert not STORE.fail(Claim(grant=read(make_connection()), owner=uuid4(), in_doubt=False), verdict())
+
+
+def test_a_row_that_is_deleted_right_after_its_store_is_told_of_to_nobody(
+    row: SalesforceConnection, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+
+    def listener(connection: SalesforceConnection, **kwargs: Any) -> None:
+        told.append(connection)
+
+    def store_and_delete(*args: Any, **kwargs: Any) -> bool:
+        stored = update_row(*args, **kwargs)
+        SalesforceConnection.objects.all().delete()
+        return stored
+
+    monkeypatch.setattr(store_module, "update_row", store_and_delete)
+    signals.refreshed.connect(listener)
+    try:
+        assert STORE.store(claim, ROTATED)
+    finally:
+        signals.refreshed.disconnect(listener)
+
+    assert told == []
