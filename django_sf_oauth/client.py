@@ -61,12 +61,12 @@ class ConnectionAuth(AuthBase):
         if origin == own:
             # Before the token is read: with another thread's refresh in between, the hook would hold the new
             # generation for the refused one, and refresh again.
-            request.hooks["response"].append(_RenewOnce(connection))
+            request.hooks["response"].append(_Renewal(connection))
             request.headers["Authorization"] = f"Bearer {connection.bearer()}"
         return request
 
 
-class _RenewOnce:
+class _Renewal:
     """The response hook of one request."""
 
     def __init__(self, connection: Connection) -> None:

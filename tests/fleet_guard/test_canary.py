@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -127,3 +129,25 @@ def test_a_lost_rotation_that_is_withheld_stays_one(fleet: list[SalesforceConnec
     fleet_guard.release(get_app())
 
     assert states()[Status.RECONNECT_REQUIRED, "rotation_lost", ""] == COUNT
+
+
+@pytest.mark.parametrize("reason", ["in doubt", "backing off"])
+def test_one_that_a_sweep_leaves_alone_is_no_canary(
+    tripped: list[SalesforceConnection], clock: Clock, reason: str
+) -> None:
+    now, later = clock.now(), clock.now() + timedelta(hours=1)
+    values = {"in_doubt_since": now, "expires_at": later} if reason == "in doubt" else {"retry_at": later}
+    left_alone = SalesforceConnection.objects.filter(pk=tripped[0].pk)
+    left_alone.update(next_refresh_at=later, **values)  # else it would be the first in turn
+    clock.ahead += MINUTE
+
+    fleet_guard.make_canary_due()
+
+    assert tripped[0].pk not in schedule.claim_due()
+
+
+def test_where_all_are_left_alone_there_is_no_canary(tripped: list[SalesforceConnection], clock: Clock) -> None:
+    SalesforceConnection.objects.update(retry_at=clock.now() + timedelta(hours=1))
+    clock.ahead += MINUTE
+
+    assert sweep() == {}
