@@ -256,7 +256,7 @@ class Gate:
         self.lock = threading.Lock()
         self.inside = self.most = 0
 
-    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool) -> Outcome:
+    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool, seen: object) -> Outcome:
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)

@@ -128,6 +128,13 @@ class GrantStore(Protocol):
         """Whether a token request may be made for it right now: kill switch, breaker and fleet guard."""
         ...
 
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+        """Claims what somebody has read, if nothing is held against it and it can be done without waiting.
+
+        None says nothing of why: it takes a look at the row. It raises nothing.
+        """
+        ...
+
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         """Takes the lease (seconds), in a commit of its own; None when somebody has or had it since the reading.
 

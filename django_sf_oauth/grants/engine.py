@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
-from .contract import GrantStore, Outcome
+from .contract import Grant, GrantStore, Outcome
 
 __all__ = ["Engine"]
 
-THREADS = 64  # exchanges in flight per process; more wait their turn
+THREADS = 128  # exchanges in flight per process; more wait their turn
 
 Refresh = Callable[..., Outcome]
 
@@ -38,30 +38,38 @@ class Engine:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sf-oauth-refresh")
 
     def refresh(
-        self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, patience: float
+        self,
+        key: int,
+        generation: int,
+        *,
+        forced: bool = False,
+        ahead: bool = False,
+        seen: Grant | None = None,
+        patience: float,
     ) -> Outcome:
         """Refreshes, or joins the refresh that is under way.
 
         Args:
             key: primary key of the row.
             generation: the one that is to be replaced.
-            forced: see `Refresher`.
-            ahead: see `Refresher`.
+            forced, ahead, seen: see `Refresher`.
             patience: seconds after which the caller gives up waiting; the refresh itself goes on.
         """
-        flight = self.submit(key, generation, forced=forced, ahead=ahead)
+        flight = self.submit(key, generation, forced=forced, ahead=ahead, seen=seen)
         if not wait([flight], patience).done:
             return Outcome(kind="unavailable", reason="patience", retry_after=patience)
         return flight.result()
 
-    def submit(self, key: int, generation: int, *, forced: bool = False, ahead: bool = False) -> Future[Outcome]:
+    def submit(
+        self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, seen: Grant | None = None
+    ) -> Future[Outcome]:
         """The refresh of this generation, started if it was not."""
         flight = (key, generation, forced, ahead)
         if self._store.inline():
             return self._run_inline(*flight)
         with self._lock:
             if flight not in self._flights:
-                self._flights[flight] = self._threads.submit(self._fly, *flight)
+                self._flights[flight] = self._threads.submit(self._fly, *flight, seen)
             return self._flights[flight]
 
     def drain(self, timeout: float) -> bool:
@@ -85,9 +93,9 @@ class Engine:
             done.set_exception(error)
         return done
 
-    def _fly(self, key: int, generation: int, forced: bool, ahead: bool) -> Outcome:
+    def _fly(self, key: int, generation: int, forced: bool, ahead: bool, seen: Grant | None) -> Outcome:
         try:
-            return self._refresh(key, generation, forced=forced, ahead=ahead)
+            return self._refresh(key, generation, forced=forced, ahead=ahead, seen=seen)
         finally:
             with self._lock:
                 del self._flights[key, generation, forced, ahead]

@@ -7,9 +7,9 @@ import random
 __all__ = ["Pace"]
 
 FIRST = 1.0  # seconds until the first look, at most: exchanges may have become faster than those seen
-LATE = (0.02, 0.1)  # of what is expected: whoever looks too early only keeps the database from storing
-SHORTEST, LONGEST = 0.005, 0.15  # seconds between two looks after that
-SHARE = 0.06  # of the time already waited, between two looks: an exchange of 200 ms is overslept by some 12
+LATE = (0.005, 0.025)  # of what is expected: whoever looks too early only keeps the database from storing
+SHORTEST, LONGEST = 0.003, 0.15  # seconds between two looks after that
+SHARE = 0.3  # of the time that it is overdue, between two looks: so much of it is overslept at most
 MEMORY = 0.2  # weight of the latest exchange
 
 
@@ -25,8 +25,9 @@ class Pace:
 
     def pause(self, under_way: float) -> float:
         """Seconds to sleep before the next look at an exchange that has been under way for so many."""
-        if under_way < self.expected:
+        overdue = under_way - self.expected
+        if overdue < 0:
             late = self.expected * random.uniform(*LATE)  # noqa: S311  # spreads looks; guards nothing
-            return min(self.expected - under_way + late, FIRST)
-        steady = min(max(under_way * SHARE, SHORTEST), LONGEST)
+            return min(late - overdue, FIRST)
+        steady = min(max(overdue * SHARE, SHORTEST), LONGEST)
         return steady * random.uniform(0.5, 1.5)  # noqa: S311  # likewise

@@ -260,24 +260,27 @@ class SalesforceConnection(GuardedModel):
         Returns:
             Whether they are fresh. Those that were there already may have run out since, too.
         """
-        from .store import engine  # it imports this module
+        from .readings import seen_in  # both import this module
+        from .store import engine
 
         if self.generation > refused_generation:
             return self._is_fresh
         patience = get_app(self.app).timeouts.wait
-        outcome = engine.refresh(self.pk, refused_generation, forced=forced, patience=patience)
+        seen = seen_in(self)
+        outcome = engine.refresh(self.pk, refused_generation, forced=forced, seen=seen, patience=patience)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
         return self._is_fresh
 
     async def arenew(self, refused_generation: int, *, forced: bool = False) -> bool:
         """As `renew`; the refresh goes on when the caller is cancelled."""
+        from .readings import seen_in
         from .store import engine
 
         if self.generation > refused_generation:
             return self._is_fresh
         # On the thread that has the caller's database connection: inside a TestCase this is the whole refresh.
-        flight = await sync_to_async(engine.submit)(self.pk, refused_generation, forced=forced)
+        flight = await sync_to_async(engine.submit)(self.pk, refused_generation, forced=forced, seen=seen_in(self))
         outcome = await landing(flight, patience=get_app(self.app).timeouts.wait)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)

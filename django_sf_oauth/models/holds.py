@@ -14,7 +14,18 @@ from django_sf_oauth.protocol.hosts import host_of
 
 from .hold import Hold, HoldQuerySet
 
-__all__ = ["CANARY", "TRIPPED", "alarm_is_new", "end_tested", "gate", "hold_host", "is_in_force", "lift", "put"]
+__all__ = [
+    "CANARY",
+    "TRIPPED",
+    "alarm_is_new",
+    "end_tested",
+    "gate",
+    "hold_host",
+    "is_in_force",
+    "lift",
+    "put",
+    "scopes_against",
+]
 
 BREAKER_LASTS = timedelta(minutes=15)  # at most, should nobody come to test it
 CANARY = timedelta(minutes=1)  # between two requests that test whether an app's grants are dead indeed
@@ -27,7 +38,10 @@ def gate(grant: Grant, *, forced: bool) -> Gate:
     """See `GrantStore.gate`."""
     now = timezone.now()
     # Every refresh asks this, and mostly there is nothing.
-    found = {hold.scope: hold for hold in _holds().filter(scope__in=_scopes(grant)).in_force(now)}
+    found = {
+        hold.scope: hold
+        for hold in _holds().filter(scope__in=[*scopes_against(grant), f"fleet:{grant.app}"]).in_force(now)
+    }
     if not found:
         return OPEN
     if any(scope in found for scope in ("all", f"app:{grant.app}", f"org:{grant.organization_id}")):
@@ -61,9 +75,9 @@ def _pause(grant: Grant) -> timedelta:
     return timedelta(seconds=get_app(grant.app).breaker.pause)
 
 
-def _scopes(grant: Grant) -> list[str]:
-    host = host_of(grant.login_url)
-    return ["all", f"app:{grant.app}", f"org:{grant.organization_id}", f"host:{host}", f"fleet:{grant.app}"]
+def scopes_against(grant: Grant) -> tuple[str, ...]:
+    """The scopes whose holds concern a token request for it; without a withheld verdict there are no others."""
+    return "all", f"app:{grant.app}", f"org:{grant.organization_id}", f"host:{host_of(grant.login_url)}"
 
 
 def _closed(code: str, hold: Hold, now: datetime) -> Gate:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,6 @@ from django.utils import timezone
 
 from django_sf_oauth import signals
 from django_sf_oauth.conf import get_app
-from django_sf_oauth.fields import Sealed, sealed_field
 from django_sf_oauth.grants.contract import Claim, Gate, Grant, Status, Verdict
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.grants.refresh import Refresher
@@ -23,21 +21,22 @@ from django_sf_oauth.protocol.tokens import TokenAnswer
 
 from . import fleet_guard, holds
 from .clock import DatabaseClock
+from .columns import Ahead
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
+from .group_commit import GroupCommit
+from .readings import reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
 from .test_case import open_test_case
 from .token_values import token_values
-from .update_row import Ahead, bound_lock_waits, update_row
+from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
+from .update_rows import update_rows
 
 __all__ = ["RowStore", "engine"]
 
-MARKS = ("generation", "lease_owner", "retry_at", "status", "withheld")
-LOCK_WAIT = 2  # seconds that a claim waits for a row that somebody holds
-
-TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the moment of the reading
-SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", "access_token", "refresh_token"})
+# Whoever did anything to a row since it was read has left one of these marks: what is spent is what was read.
+MARKS = ("generation", "lease_owner", "retry_at", "status", "withheld", "in_doubt_since")
 
 Rows = models.QuerySet[SalesforceConnection]
 Kind = ConnectionEvent.Kind
@@ -51,7 +50,7 @@ class RowStore:
 
     def read(self, key: int) -> Grant | None:
         row = _rows().filter(pk=key).annotate(lease_left=F("lease_until") - DatabaseClock()).first()
-        return None if row is None else _grant(row, lease_left=row.lease_left)
+        return None if row is None else reading(row, lease_left=row.lease_left)
 
     def gate(self, grant: Grant, *, forced: bool) -> Gate:
         return holds.gate(grant, forced=forced)
@@ -62,32 +61,33 @@ class RowStore:
     def lift(self, scopes: tuple[str, ...]) -> None:
         holds.end_tested(scopes)
 
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+        if self.inline():
+            return None
+        return _claimed(grant, lease, commits.update, unless_held=holds.scopes_against(grant))
+
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         if grant.lease_left is not None and grant.lease_left > 0:
             return None
-        owner = uuid4()
-        values: dict[str, Any] = {"lease_owner": owner, "lease_until": Ahead(int(lease * 1000))}
-        if grant.lease_owner is not None:
-            values["in_doubt_since"] = grant.in_doubt_since or timezone.now()
-        # Whoever did anything since the reading has left one of these marks: what is spent is what was read.
-        fence = {name: getattr(grant, name) for name in MARKS}
-        if not update_row(_alias(), grant.key, values, fence=fence, lock_wait=self._lock_wait()):
-            return None
-        return Claim(grant=grant, owner=owner, in_doubt=grant.in_doubt)
+        return _claimed(grant, lease, self._update_alone)
 
-    def _lock_wait(self) -> int | None:
-        return None if self.inline() else LOCK_WAIT
+    def _update_alone(self, update: RowUpdate) -> bool:
+        return update_row(_alias(), update, lock_wait=None if self.inline() else LOCK_WAIT)
 
     def store(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
         grant = claim.grant
         if grant.status == Status.ACTIVE and not grant.withheld:
             values = token_values(grant, answer, get_app(grant.app)) | {"generation": grant.generation + 1}
             fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
-            if update_row(_alias(), grant.key, values, fence=fence, lock_wait=self._lock_wait()):
+            if self._update(RowUpdate(pk=grant.key, values=values, fence=fence)):
                 if signals.refreshed.has_listeners(SalesforceConnection):
                     _announce(grant.key)
-                return _renewed(grant, values)
+                return renewed(grant, values)
         return self._store_with_care(claim, answer)
+
+    def _update(self, update: RowUpdate) -> bool:
+        """Together with others where that goes, else alone."""
+        return (not self.inline() and commits.update(update)) or self._update_alone(update)
 
     def _store_with_care(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
         """For a connection that recovers, or whose row has changed while Salesforce was asked."""
@@ -102,7 +102,7 @@ class RowStore:
             if row.status != Status.ACTIVE or row.withheld:
                 record(stored, Kind.RECOVERED, reason=row.reason or row.withheld)
             notify(signals.refreshed, stored)
-        return _grant(stored)
+        return reading(stored)
 
     def _discard(self, claim: Claim, answer: TokenAnswer, row: SalesforceConnection | None) -> None:
         """Sees to an answer that came too late: what was given up or connected anew left a live grant behind."""
@@ -149,6 +149,19 @@ class RowStore:
             yield
 
 
+def _claimed(
+    grant: Grant, lease: float, update: Callable[[RowUpdate], bool], *, unless_held: tuple[str, ...] = ()
+) -> Claim | None:
+    owner = uuid4()
+    values: dict[str, Any] = {"lease_owner": owner, "lease_until": Ahead(int(lease * 1000))}
+    if grant.lease_owner is not None:
+        values["in_doubt_since"] = grant.in_doubt_since or timezone.now()
+    fence = {name: getattr(grant, name) for name in MARKS}
+    if not update(RowUpdate(pk=grant.key, values=values, fence=fence, unless_held=unless_held)):
+        return None
+    return Claim(grant=grant, owner=owner, in_doubt=grant.in_doubt)
+
+
 def _values_of(verdict: Verdict) -> dict[str, Any]:
     """The columns that a verdict sets."""
     now = timezone.now()
@@ -186,40 +199,6 @@ def _rows() -> Rows:
     return SalesforceConnection._base_manager.using(_alias())
 
 
-def _grant(row: SalesforceConnection, *, lease_left: int | None = None) -> Grant:
-    """What the engine sees of a row; `lease_left` is in milliseconds."""
-    return Grant(
-        key=row.pk,
-        **{name: getattr(row, name) for name in (*SHOWN, "access_token", "refresh_token")},
-        expires_in=_seconds_until(row.expires_at),
-        retry_in=_seconds_until(row.retry_at),
-        lease_left=None if lease_left is None else lease_left / 1000,
-        in_doubt=row.in_doubt_since is not None or (lease_left is not None and lease_left <= 0),
-    )
-
-
-def _renewed(grant: Grant, values: Mapping[str, Any]) -> Grant:
-    """What a reading would show now."""
-    tokens: dict[str, Any] = {
-        name: Sealed(values[name], sealed_field(SalesforceConnection, name).binding_of(grant.uuid))
-        for name in ("access_token", "refresh_token")
-        if name in values
-    }
-    return replace(
-        grant,
-        **{name: values[name] for name in SHOWN if name in values},
-        **tokens,
-        expires_in=_seconds_until(values["expires_at"]),
-        retry_in=0.0,
-        lease_left=None,
-        in_doubt=False,
-    )
-
-
-def _seconds_until(moment: datetime | None) -> float:
-    return max(0.0, (moment - timezone.now()).total_seconds()) if moment else 0.0
-
-
 def _announce(key: int) -> None:
     row = _rows().filter(pk=key).first()
     if row is not None:  # nobody has deleted it in that moment
@@ -235,5 +214,10 @@ def _tell(row: SalesforceConnection, before: Grant, verdict: Verdict) -> None:
     notify(signals.refresh_failed, row, reason=verdict.reason)
 
 
+def _commit(updates: Sequence[RowUpdate]) -> set[int]:
+    return update_rows(_alias(), updates)
+
+
+commits = GroupCommit(_commit)
 store = RowStore()
 engine = Engine(store, Refresher(store=store))

@@ -7,45 +7,58 @@ store cost ten times as much, and a site with a million connections pays for tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
-from .clock import MILLISECONDS
-from .connection import SalesforceConnection
+from .columns import Ahead, column, later, prepared, table
 
-__all__ = ["Ahead", "bound_lock_waits", "update_row"]
+__all__ = ["LOCK_WAIT", "RowUpdate", "Shape", "bound_lock_waits", "update_row"]
+
+LOCK_WAIT = 2  # seconds that a claim or a store waits for a row that somebody holds
+
+Shape = tuple[tuple[tuple[str, Ahead | None], ...], tuple[str, ...], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """So many milliseconds from now, by the database's clock."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowUpdate:
+    """What to write into one connection if all of `fence` still holds.
 
-    milliseconds: int
+    Attributes:
+        values: by field; a sealed field takes ciphertext.
+        fence: by field; None is NULL.
+        unless_held: scopes, which a commit of many asks for: whoever writes alone has asked before.
+    """
+
+    pk: int
+    values: Mapping[str, Any] = field(repr=False)
+    fence: Mapping[str, Any]
+    unless_held: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> Shape:
+        """What a statement for it looks like, whatever the values are."""
+        moments = tuple((name, value if isinstance(value, Ahead) else None) for name, value in self.values.items())
+        return moments, tuple(self.fence), bool(self.unless_held)
 
 
 @sensitive_variables()
-def update_row(
-    alias: str, pk: int, values: Mapping[str, Any], *, fence: Mapping[str, Any], lock_wait: int | None
-) -> bool:
-    """Updates one connection where all of `fence` still holds; outside a transaction in a commit of its own.
+def update_row(alias: str, update: RowUpdate, *, lock_wait: int | None) -> bool:
+    """Updates one connection; outside a transaction in a commit of its own.
 
     Args:
-        values: by field; a sealed field takes ciphertext.
-        fence: by field; None is NULL.
         lock_wait: seconds that it waits for whoever holds the row.
 
     Returns:
         Whether there was such a row.
     """
     connection = connections[alias]
-    assignments, parameters = _assignments(values, connection)
-    conditions, more = _conditions({"id": pk, **fence}, connection)
-    table = connection.ops.quote_name(SalesforceConnection._meta.db_table)
+    assignments, parameters = _assignments(update.values, connection)
+    conditions, more = _conditions({"id": update.pk, **update.fence}, connection)
     before, beside = _bounds(connection, lock_wait)
-    sql = f"{before}UPDATE {table} SET {assignments}{beside} WHERE {conditions}"  # noqa: S608  # no value is in it
+    sql = f"{before}UPDATE {table(connection)} SET {assignments}{beside} WHERE {conditions}"  # noqa: S608  # no value
     with connection.cursor() as cursor:
         cursor.execute(sql, [*parameters, *more])
         return bool(cursor.rowcount)
@@ -54,31 +67,23 @@ def update_row(
 def _assignments(values: Mapping[str, Any], connection: Any) -> tuple[str, list[Any]]:
     parts, parameters = [], []
     for name, value in values.items():
-        column = connection.ops.quote_name(_field(name).column)
-        if value is None:
-            parts.append(f"{column} = NULL")
-        elif isinstance(value, Ahead):
-            parts.append(f"{column} = {MILLISECONDS[connection.vendor]} + {value.milliseconds:d}")
+        if isinstance(value, Ahead):
+            parts.append(f"{column(name, connection)} = {later(value, connection)}")
         else:
-            parts.append(f"{column} = %s")
-            parameters.append(_field(name).get_db_prep_save(value, connection))
+            parts.append(f"{column(name, connection)} = %s")
+            parameters.append(prepared(name, value, connection))
     return ", ".join(parts), parameters
 
 
 def _conditions(fence: Mapping[str, Any], connection: Any) -> tuple[str, list[Any]]:
     parts, parameters = [], []
     for name, value in fence.items():
-        column = connection.ops.quote_name(_field(name).column)
         if value is None:
-            parts.append(f"{column} IS NULL")
+            parts.append(f"{column(name, connection)} IS NULL")
         else:
-            parts.append(f"{column} = %s")
-            parameters.append(_field(name).get_db_prep_save(value, connection))
+            parts.append(f"{column(name, connection)} = %s")
+            parameters.append(prepared(name, value, connection))
     return " AND ".join(parts), parameters
-
-
-def _field(name: str) -> Any:
-    return SalesforceConnection._meta.get_field(name)
 
 
 def _bounds(connection: Any, lock_wait: int | None) -> tuple[str, str]:

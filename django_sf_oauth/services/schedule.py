@@ -21,6 +21,7 @@ from django_sf_oauth.grants.contract import WATCHED, Outcome
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.fleet_guard import make_canary_due
+from django_sf_oauth.models.readings import seen_in
 from django_sf_oauth.models.store import engine
 
 __all__ = ["BATCH", "CLAIMED_FOR", "SWEEP", "claim_due", "refresh_connections", "refresh_due"]
@@ -102,7 +103,8 @@ def refresh_connections(
         elif monotonic() >= deadline:
             counts["postponed"] += 1
         else:
-            flying[engine.submit(row.pk, row.generation, forced=forced, ahead=not forced)] = row.uuid
+            flight = engine.submit(row.pk, row.generation, forced=forced, ahead=not forced, seen=seen_in(row))
+            flying[flight] = row.uuid
             if len(flying) >= THREADS:
                 landed = wait(flying, max(0.0, deadline - monotonic()), FIRST_COMPLETED).done
                 counts.update(_ending(future, flying.pop(future)) for future in landed)
@@ -115,7 +117,7 @@ def _rows(ids: Sequence[int]) -> Iterator[SalesforceConnection]:
     """The connections as they are now, a batch at a time; those of inactive users are set aside."""
     for start in range(0, len(ids), BATCH):
         rows = SalesforceConnection.objects.filter(pk__in=ids[start : start + BATCH])
-        found = list(rows.select_related("user").defer("access_token", "refresh_token"))
+        found = list(rows.select_related("user"))
         _set_aside(row.pk for row in found if not _user_is_active(row))
         yield from found
 

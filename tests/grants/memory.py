@@ -17,7 +17,7 @@ from django_sf_oauth.grants.contract import OPEN, Claim, Gate, Grant, Status, Ve
 from django_sf_oauth.protocol.errors import Refusal
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-__all__ = ["Clock", "MemoryStore", "ScriptedAsk", "grant", "sealed"]
+__all__ = ["EPOCH", "KEY", "Clock", "MemoryStore", "ScriptedAsk", "grant", "sealed"]
 
 KEY = 1
 EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
@@ -120,11 +120,20 @@ class MemoryStore:
     def lift(self, scopes: tuple[str, ...]) -> None:
         self.lifted.extend(scopes)
 
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+        """On a connection that is not the caller's. What is held is among `gates`."""
+        if self.gates or self.row is None or self.lease is not None:
+            return None
+        return self._take(grant, lease)
+
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         self._opened("claim")
+        return self._take(grant, lease)
+
+    def _take(self, grant: Grant, lease: float) -> Claim | None:
         current = self._seen(self._row())
         taken = self.lease is not None and self.lease.until > self.clock.now
-        marks = ("generation", "retry_at", "status", "withheld")
+        marks = ("generation", "retry_at", "status", "withheld", "in_doubt")
         if taken or any(getattr(current, mark) != getattr(grant, mark) for mark in marks):
             return None
         self.in_doubt = self.in_doubt or self.lease is not None

@@ -37,11 +37,13 @@ class Exchange:
         self.started = threading.Semaphore(0)
         self.may_end = threading.Event()
         self.calls: list[tuple[int, int, bool, bool]] = []
+        self.seen: list[object] = []
         self.threads: list[str] = []
         self.end: Callable[[], Outcome] = lambda: RENEWED
 
-    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool) -> Outcome:
+    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool, seen: object = None) -> Outcome:
         self.calls.append((key, generation, forced, ahead))
+        self.seen.append(seen)
         self.threads.append(threading.current_thread().name)
         self.started.release()
         assert self.may_end.wait(SOON)
@@ -65,8 +67,8 @@ class CountingEngine(Engine):
 
     joined = threading.Semaphore(0)
 
-    def submit(self, key: int, generation: int, *, forced: bool = False, ahead: bool = False) -> Future[Outcome]:
-        flight = super().submit(key, generation, forced=forced, ahead=ahead)
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Outcome]:
+        flight = super().submit(*args, **kwargs)
         self.joined.release()
         return flight
 
@@ -206,3 +208,12 @@ def test_a_forked_child_starts_over() -> None:
     )
 
     assert (child.returncode, child.stdout, child.stderr) == (0, "parent\n", "")
+
+
+def test_what_the_caller_has_read_goes_along(exchange: Exchange) -> None:
+    read: Any = object()
+    exchange.may_end.set()
+
+    engine_on(exchange).submit(1, 7, seen=read).result(SOON)
+
+    assert exchange.seen == [read]

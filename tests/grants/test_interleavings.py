@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from unittest.mock import Mock
 
@@ -51,6 +52,11 @@ class SharedRow(MemoryStore):
     def read(self, key: int) -> Grant | None:
         pause("read")
         return super().read(key)
+
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+        pause("claim")
+        self.version += 1
+        return super().claim_at_once(grant, lease=lease)
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         pause("claim")
@@ -148,11 +154,16 @@ class World:
         self.row = SharedRow(self.clock)
         self.salesforce = Salesforce(kills=kills)
         self.happened: set[str] = set()
-        self.actors = [Actor(name, self.refresh) for name in "ABC"[:processes]]
+        read_before = self.row.read(KEY)
+        # One that has read the row long ago, among others that have not.
+        self.actors = [
+            Actor(name, partial(self.refresh, seen=read_before if name == "A" else None))
+            for name in "ABC"[:processes]
+        ]
 
-    def refresh(self, generation: int = 1) -> Outcome:
+    def refresh(self, generation: int = 1, seen: Grant | None = None) -> Outcome:
         refresher = Refresher(store=self.row, ask=self.ask, sleep=self.sleep, clock=self.clock.read)
-        return refresher(KEY, generation)
+        return refresher(KEY, generation, seen=seen)
 
     def ask(self, app: AppSettings, *, login_url: str, refresh_token: str) -> TokenAnswer | Refusal:
         self.row.unstored.add(threading.current_thread().name)

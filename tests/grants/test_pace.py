@@ -18,11 +18,11 @@ def test_the_first_look_is_not_late_where_exchanges_were_slow() -> None:
 
 @pytest.mark.parametrize(
     ("under_way", "steady"),
-    [(0.2, 0.2 * SHARE), (0.01, SHORTEST), (60.0, LONGEST)],
+    [(0.4, 0.2 * SHARE), (0.2, SHORTEST), (60.0, LONGEST)],
     ids=["usual", "short", "long"],
 )
-def test_then_it_looks_in_steps_that_grow_with_the_wait(under_way: float, steady: float) -> None:
-    pauses = [Pace(0.0).pause(under_way) for _ in range(100)]
+def test_then_it_looks_in_steps_that_grow_with_the_delay(under_way: float, steady: float) -> None:
+    pauses = [Pace(0.2).pause(under_way) for _ in range(100)]
 
     assert all(steady / 2 <= pause <= steady * 1.5 for pause in pauses)
     assert len(set(pauses)) > 90  # two that wait do not look together

@@ -10,13 +10,13 @@ from django.test import override_settings
 from django_sf_oauth.exceptions import ConfigurationError
 from django_sf_oauth.fields import Sealed
 from django_sf_oauth.grants.breaker import FailuresInARow
-from django_sf_oauth.grants.contract import Gate, Outcome, Status
+from django_sf_oauth.grants.contract import Gate, Grant, Outcome, Status
 from django_sf_oauth.grants.pace import LONGEST, SHORTEST, Pace
 from django_sf_oauth.grants.refresh import CLAIM_TRIES, RETRY, SHORT, Refresher
 from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-from .memory import KEY, Clock, Lease, MemoryStore, ScriptedAsk, grant, sealed
+from .memory import EPOCH, KEY, Clock, Lease, MemoryStore, ScriptedAsk, grant, sealed
 
 NEW = TokenAnswer(access_token="access-2", refresh_token="refresh-2")
 NEWER = TokenAnswer(access_token="access-3", refresh_token="refresh-3")
@@ -40,8 +40,10 @@ class World:
             failures=FailuresInARow(),
         )
 
-    def refresh(self, generation: int = 1, *, forced: bool = False, ahead: bool = False) -> Outcome:
-        return self.refresher(KEY, generation, forced=forced, ahead=ahead)
+    def refresh(
+        self, generation: int = 1, *, forced: bool = False, ahead: bool = False, seen: Grant | None = None
+    ) -> Outcome:
+        return self.refresher(KEY, generation, forced=forced, ahead=ahead, seen=seen)
 
     @property
     def refresh_token(self) -> str:
@@ -646,3 +648,65 @@ def test_a_verdict_that_the_fleet_guard_withholds_is_not_told() -> None:
     assert (outcome.kind, outcome.reason) == ("unavailable", "fleet_guard")
     assert outcome.grant is not None
     assert outcome.grant.status == Status.ACTIVE
+
+
+# What the caller has read already
+
+
+def read_before(world: World, **values: object) -> Grant:
+    assert world.store.row is not None
+    return replace(world.store.row, **values)
+
+
+def test_who_has_read_the_row_claims_it_without_another_look() -> None:
+    world = World(NEW)
+    world.store.fails("read")
+
+    outcome = world.refresh(seen=read_before(world))
+
+    assert (outcome.kind, world.refresh_token) == ("renewed", "refresh-2")
+    assert world.clock.naps == []
+
+
+def test_what_was_read_before_another_has_renewed_it_asks_nobody() -> None:
+    world = World(NEW)
+    seen = read_before(world)
+    world.refresh()
+
+    outcome = world.refresh(seen=seen)
+
+    assert outcome.kind == "renewed"
+    assert world.ask.spent == ["refresh-1"]
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        {"lease_owner": uuid4()},
+        {"retry_at": EPOCH},
+        {"in_doubt_since": EPOCH},
+        {"withheld": "revoked"},
+        {"status": Status.BLOCKED},
+        {"refresh_token": None},
+        {"generation": 0},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_what_was_read_is_looked_at_again_when_anything_speaks_against_it(unclear: dict[str, object]) -> None:
+    world = World(NEW)
+    world.store.fails("read")
+
+    outcome = world.refresh(seen=read_before(world, **unclear))
+
+    assert (outcome.kind, outcome.reason) == ("unavailable", "database_unavailable")
+    assert world.ask.spent == []
+
+
+def test_a_hold_stops_those_who_have_read_the_row_too() -> None:
+    world = World(NEW)
+    world.store.gates.append(Gate(closed="stopped"))
+
+    outcome = world.refresh(seen=read_before(world))
+
+    assert (outcome.kind, outcome.reason) == ("unavailable", "stopped")
+    assert world.ask.spent == []

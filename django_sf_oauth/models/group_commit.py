@@ -1,0 +1,121 @@
+"""One thread a process that writes for all: what comes while it commits goes into its next commit.
+
+A batch of a hundred exchanges so takes one database connection, and a commit for many of them. Nobody waits for
+company: an update that comes alone is made at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from django.db import Error, connections
+
+from .update_row import RowUpdate, Shape
+
+__all__ = ["GroupCommit"]
+
+logger = logging.getLogger("django_sf_oauth.grants")
+
+LARGEST = 200  # updates of one commit: the rows that it locks are given back soon
+LINGER = 0.002  # seconds that the connection is kept for whoever is about to ask
+KEEP = 0.03  # seconds that it is kept while there is much to do: to open one takes as much
+
+Write = Callable[[Sequence[RowUpdate]], Collection[int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Waiting:
+    update: RowUpdate
+    done: Future[bool] = field(default_factory=Future)
+
+
+class GroupCommit:
+    """Makes updates on one thread, together with those that others ask for in the same moment."""
+
+    def __init__(self, write: Write) -> None:
+        """`write`: makes updates of one shape in one commit, and tells which of the rows it could update."""
+        self._write = write
+        self.start_over()
+        with suppress(AttributeError):  # Windows does not fork
+            os.register_at_fork(after_in_child=self.start_over)
+
+    def start_over(self) -> None:
+        """Forgets everything. A forked child needs a thread of its own, too."""
+        self._came = threading.Condition()
+        self._queue: list[_Waiting] = []
+        self._runs = False
+        self._closed_at = 0.0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sf-oauth-commit")
+
+    def update(self, update: RowUpdate) -> bool:
+        """Whether the row was updated, and that is committed.
+
+        False says nothing of why: somebody has the row locked or has changed it, one of the scopes is held, or
+        the database did not answer.
+        """
+        waiting = _Waiting(update=update)
+        try:
+            self._enqueue(waiting)
+        except RuntimeError:
+            return False  # the interpreter is ending and starts no thread any more
+        return waiting.done.result()
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        with self._came:
+            if not self._runs:
+                self._thread.submit(self._run)
+                self._runs = True
+            self._queue.append(waiting)
+            self._came.notify()
+
+    def _run(self) -> None:
+        keep = KEEP if time.monotonic() - self._closed_at < KEEP else LINGER
+        while group := self._next_group(keep):
+            for alike in _by_shape(group):
+                self._commit(alike)
+            if len(group) > 1:
+                keep = KEEP
+        _close()
+
+    def _next_group(self, keep: float) -> list[_Waiting]:
+        """Those that wait, each for a row of its own; none when nobody has come for `keep` seconds."""
+        with self._came:
+            if not self._queue:
+                self._came.wait(keep)
+            first = {waiting.update.pk: waiting for waiting in reversed(self._queue[:LARGEST])}
+            self._queue = [waiting for waiting in self._queue if first.get(waiting.update.pk) is not waiting]
+            if not first:
+                self._runs = False
+                self._closed_at = time.monotonic()
+            return list(first.values())
+
+    def _commit(self, alike: Sequence[_Waiting]) -> None:
+        updated: Collection[int] = ()
+        try:
+            updated = self._write([waiting.update for waiting in alike])
+        except Exception as error:
+            # Any at all: each of them tries again by itself, and says what is wrong.
+            logger.warning("event=group_commit_failed rows=%d error=%s", len(alike), type(error).__name__)
+            _close()
+        for waiting in alike:
+            waiting.done.set_result(waiting.update.pk in updated)
+
+
+def _by_shape(group: Sequence[_Waiting]) -> Iterable[list[_Waiting]]:
+    alike: dict[Shape, list[_Waiting]] = defaultdict(list)
+    for waiting in group:
+        alike[waiting.update.shape].append(waiting)
+    return alike.values()
+
+
+def _close() -> None:
+    with suppress(Error):  # it may be broken already
+        connections.close_all()  # those of this thread

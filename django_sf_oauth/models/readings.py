@@ -1,0 +1,61 @@
+"""Rows as the engine sees them: read, seen before, or just renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from django_sf_oauth.fields import Sealed, sealed_field
+from django_sf_oauth.grants.contract import Grant
+
+from .connection import SalesforceConnection
+
+__all__ = ["reading", "renewed", "seen_in"]
+
+TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the moment of the reading
+SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", "access_token", "refresh_token"})
+
+
+def reading(row: SalesforceConnection, *, lease_left: int | None = None) -> Grant:
+    """What a row says; `lease_left` is in milliseconds."""
+    return Grant(
+        key=row.pk,
+        **{name: getattr(row, name) for name in (*SHOWN, "access_token", "refresh_token")},
+        expires_in=_seconds_until(row.expires_at),
+        retry_in=_seconds_until(row.retry_at),
+        lease_left=None if lease_left is None else lease_left / 1000,
+        in_doubt=row.in_doubt_since is not None or (lease_left is not None and lease_left <= 0),
+    )
+
+
+def seen_in(row: SalesforceConnection) -> Grant | None:
+    """What somebody has read; None when they left something out or have assigned to it since."""
+    if row.get_deferred_fields() or any(row._was_assigned(name) for name in row.GUARDED):
+        return None
+    return reading(row)
+
+
+def renewed(grant: Grant, values: Mapping[str, Any]) -> Grant:
+    """What a reading would show now that these values have been stored."""
+    tokens: dict[str, Any] = {
+        name: Sealed(values[name], sealed_field(SalesforceConnection, name).binding_of(grant.uuid))
+        for name in ("access_token", "refresh_token")
+        if name in values
+    }
+    return replace(
+        grant,
+        **{name: values[name] for name in SHOWN if name in values},
+        **tokens,
+        expires_in=_seconds_until(values["expires_at"]),
+        retry_in=0.0,
+        lease_left=None,
+        in_doubt=False,
+    )
+
+
+def _seconds_until(moment: datetime | None) -> float:
+    return max(0.0, (moment - timezone.now()).total_seconds()) if moment else 0.0

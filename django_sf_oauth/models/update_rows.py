@@ -1,0 +1,155 @@
+"""Many claims and stores in one commit, which costs little more than one of them.
+
+It waits for no row: one that somebody has locked, or that has changed, is left out and its caller takes care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connections, transaction
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from .columns import Ahead, column, database_type, later, prepared, table
+from .hold import Hold
+from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
+
+__all__ = ["update_rows"]
+
+
+@sensitive_variables()
+def update_rows(alias: str, updates: Sequence[RowUpdate]) -> set[int]:
+    """Makes those updates that can be made at once, each fenced by its own row.
+
+    Args:
+        updates: of one shape and of different rows. While one of the scopes that they name is held, none is made.
+
+    Returns:
+        The primary keys of the rows that were updated, and are committed.
+    """
+    scopes = sorted({scope for update in updates for scope in update.unless_held})
+    update = _in_one_statement if connections[alias].vendor == "postgresql" else _in_one_transaction
+    return set(update(alias, updates, scopes))
+
+
+def _in_one_statement(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[int]:
+    connection = connections[alias]
+    sql, parameters = _statement(updates, unless_held, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def _statement(updates: Sequence[RowUpdate], unless_held: Sequence[str], connection: Any) -> tuple[str, list[Any]]:
+    """Locks the rows whose fence holds, as far as nobody has locked them, and updates those (PostgreSQL)."""
+    wanted = _Wanted(connection, {"id": [update.pk for update in updates]})
+    conditions, parameters = [], []
+    for name in updates[0].fence:
+        condition, more = wanted.compares(name, [update.fence[name] for update in updates])
+        conditions.append(condition)
+        parameters += more
+    held, scopes = _held(unless_held, connection)
+    conditions += [f"NOT EXISTS ({held})"] if held else []
+    parameters += scopes
+    assignments = []
+    for name in updates[0].values:
+        assignment, more = wanted.sets(name, [update.values[name] for update in updates])
+        assignments.append(assignment)
+        parameters += more
+    rows = table(connection)
+    sql = (
+        f"WITH w AS ({wanted.sql()}),"  # noqa: S608  # no value is in it
+        f" free AS (SELECT r.id FROM {rows} r JOIN w ON r.id = w.id WHERE {' AND '.join(conditions)}"
+        " FOR UPDATE OF r SKIP LOCKED)"
+        f" UPDATE {rows} u SET {', '.join(assignments)}"
+        " FROM w JOIN free ON free.id = w.id WHERE u.id = w.id RETURNING u.id"
+    )
+    return sql, [*wanted.parameters, *parameters]
+
+
+class _Wanted:
+    """A table with a line for each update, of what is not the same for all of them."""
+
+    def __init__(self, connection: Any, columns: dict[str, list[Any]]) -> None:
+        self._connection = connection
+        self._columns = columns
+        self._types = {name: database_type(name, connection) for name in columns}
+
+    def compares(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
+        """The condition on a field, and its parameters."""
+        field = f"r.{column(name, self._connection)}"
+        if not _are_alike(found):
+            return f"{field} IS NOT DISTINCT FROM {self._listed('f', name, found)}", []
+        if found[0] is None:
+            return f"{field} IS NULL", []
+        return f"{field} = %s", [prepared(name, found[0], self._connection)]
+
+    def sets(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
+        """The assignment to a field, and its parameters."""
+        field = column(name, self._connection)
+        if isinstance(found[0], Ahead):
+            return f"{field} = {later(found[0], self._connection)}", []
+        if _are_alike(found):
+            return f"{field} = %s", [prepared(name, found[0], self._connection)]
+        return f"{field} = {self._listed('v', name, found)}", []
+
+    def _listed(self, kind: str, name: str, found: list[Any]) -> str:
+        alias = f"{kind}_{name}"
+        self._columns[alias] = [prepared(name, value, self._connection) for value in found]
+        self._types[alias] = database_type(name, self._connection)
+        return f"w.{alias}"
+
+    def sql(self) -> str:
+        arrays = ", ".join(f"%s::{kind}[]" for kind in self._types.values())
+        return f"SELECT * FROM unnest({arrays}) AS given ({', '.join(self._columns)})"  # noqa: S608  # likewise
+
+    @property
+    def parameters(self) -> list[list[Any]]:
+        return list(self._columns.values())
+
+
+def _are_alike(found: Sequence[Any]) -> bool:
+    return all(value == found[0] for value in found)
+
+
+def _held(scopes: Sequence[str], connection: Any) -> tuple[str, list[Any]]:
+    if not scopes:
+        return "", []
+    holds = connection.ops.quote_name(Hold._meta.db_table)
+    until = Hold._meta.get_field("until").get_db_prep_save(timezone.now(), connection)
+    marks = ", ".join(["%s"] * len(scopes))
+    condition = f"scope IN ({marks}) AND (until IS NULL OR until > %s)"
+    return f"SELECT 1 FROM {holds} WHERE {condition}", [*scopes, until]  # noqa: S608  # no value is in it
+
+
+def _in_one_transaction(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[int]:
+    with transaction.atomic(using=alias):
+        bound_lock_waits(connections[alias], LOCK_WAIT)
+        if _is_held(alias, unless_held):
+            return []
+        free = _lock(alias, [update.pk for update in updates])
+        return [update.pk for update in updates if update.pk in free and update_row(alias, update, lock_wait=None)]
+
+
+def _is_held(alias: str, scopes: Sequence[str]) -> bool:
+    connection = connections[alias]
+    held, parameters = _held(scopes, connection)
+    if not held:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(held, parameters)
+        return cursor.fetchone() is not None
+
+
+def _lock(alias: str, keys: Sequence[int]) -> set[int]:
+    """Those rows that nobody else has locked."""
+    connection = connections[alias]
+    if not connection.features.has_select_for_update_skip_locked:
+        return set(keys)  # SQLite locks the whole file; an old MariaDB waits for each row
+    marks = ", ".join(["%s"] * len(keys))
+    sql = f"SELECT id FROM {table(connection)} WHERE id IN ({marks}) FOR UPDATE SKIP LOCKED"  # noqa: S608  # likewise
+    with connection.cursor() as cursor:
+        cursor.execute(sql, list(keys))
+        return {pk for (pk,) in cursor.fetchall()}
