@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from unittest.mock import patch
+
+import pytest
+from django.db import OperationalError
+
+from django_sf_oauth.models import group_commit
+from django_sf_oauth.models.group_commit import LARGEST, GroupCommit
+from django_sf_oauth.models.update_row import RowUpdate
+
+SOON = 10.0  # seconds; nothing here takes so long
+CLAIM, STORE = ("lease_owner",), ("access_token",)
+
+
+def update(pk: int, names: tuple[str, ...] = CLAIM) -> RowUpdate:
+    return RowUpdate(pk=pk, values=dict.fromkeys(names, 1), fence={"generation": 1})
+
+
+class Database:
+    """Writes while the test lets it, and remembers what was written together."""
+
+    def __init__(self) -> None:
+        self.may_write = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.groups: list[list[int]] = []
+        self.threads: set[str] = set()
+        self.refuses: Collection[int] = ()
+        self.errors: list[Exception] = []
+
+    def __call__(self, updates: Sequence[RowUpdate]) -> set[int]:
+        self.threads.add(threading.current_thread().name)
+        self.groups.append([update.pk for update in updates])
+        self.begun.release()
+        assert self.may_write.wait(SOON)
+        if self.errors:
+            raise self.errors.pop()
+        return {update.pk for update in updates if update.pk not in self.refuses}
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = Database()
+    yield database
+    database.may_write.set()
+
+
+@pytest.fixture
+def callers() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(LARGEST + 10) as threads:
+        yield threads
+
+
+def ask_while_busy(
+    commits: GroupCommit, database: Database, callers: ThreadPoolExecutor, *updates: RowUpdate
+) -> list[bool]:
+    """Lets them come while a first one is being written, one after the other."""
+    first = callers.submit(commits.update, update(0))
+    assert database.begun.acquire(timeout=SOON)
+    waiting: list[Future[bool]] = []
+    for number, one in enumerate(updates, start=1):
+        waiting.append(callers.submit(commits.update, one))
+        wait_for_queue(commits, number)
+    database.may_write.set()
+    assert first.result(SOON)
+    return [future.result(SOON) for future in waiting]
+
+
+def wait_for_queue(commits: GroupCommit, length: int) -> None:
+    for _ in range(1000):
+        if len(commits._queue) == length:
+            return
+        threading.Event().wait(SOON / 1000)
+    raise AssertionError("It never waited.")
+
+
+def test_what_comes_while_it_writes_goes_into_the_next_commit(
+    database: Database, callers: ThreadPoolExecutor
+) -> None:
+    commits = GroupCommit(database)
+
+    assert ask_while_busy(commits, database, callers, update(1), update(2), update(3)) == [True] * 3
+
+    assert [sorted(group) for group in database.groups] == [[0], [1, 2, 3]]
+    assert len(database.threads) == 1
+
+
+def test_each_caller_hears_of_its_own_row(database: Database, callers: ThreadPoolExecutor) -> None:
+    database.refuses = {2}
+
+    assert ask_while_busy(GroupCommit(database), database, callers, update(1), update(2)) == [True, False]
+
+
+def test_two_updates_of_one_row_are_two_commits_in_order(database: Database, callers: ThreadPoolExecutor) -> None:
+    updates = update(1), update(1, STORE), update(2)
+
+    assert ask_while_busy(GroupCommit(database), database, callers, *updates) == [True] * 3
+
+    assert [sorted(group) for group in database.groups] == [[0], [1, 2], [1]]
+
+
+def test_claims_and_stores_are_commits_of_their_own(database: Database, callers: ThreadPoolExecutor) -> None:
+    """Else a claim could be lost with a store that failed."""
+    updates = update(1), update(2, STORE)
+
+    ask_while_busy(GroupCommit(database), database, callers, *updates)
+
+    assert sorted(database.groups) == [[0], [1], [2]]
+
+
+def test_a_commit_has_a_bounded_number_of_rows(database: Database, callers: ThreadPoolExecutor) -> None:
+    updates = [update(pk) for pk in range(1, LARGEST + 6)]
+
+    assert all(ask_while_busy(GroupCommit(database), database, callers, *updates))
+
+    assert [len(group) for group in database.groups] == [1, LARGEST, 5]
+
+
+def test_a_commit_that_fails_is_told_and_the_next_one_goes_on(
+    database: Database, callers: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    commits = GroupCommit(database)
+    database.errors.append(OperationalError("password=secret"))
+    database.may_write.set()
+
+    assert not commits.update(update(1))
+    assert commits.update(update(1))
+
+    assert "group_commit_failed" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_its_connections_are_closed_when_nobody_comes_any_more(database: Database) -> None:
+    commits = GroupCommit(database)
+    database.may_write.set()
+    closed = threading.Event()
+
+    with patch.object(group_commit.connections, "close_all", side_effect=closed.set):
+        assert commits.update(update(1))
+        assert closed.wait(SOON)
+
+    assert commits.update(update(2))
+
+
+def test_a_forked_child_writes_on_a_thread_of_its_own(database: Database) -> None:
+    commits = GroupCommit(database)
+    database.may_write.set()
+    commits.update(update(1))
+    before = commits._thread
+
+    commits.start_over()
+
+    assert commits._thread is not before
+    assert commits.update(update(2))
+
+
+def test_a_process_that_ends_refuses_and_does_not_hang() -> None:
+    ended = subprocess.run(  # our own interpreter, our own module
+        [sys.executable, "-m", "tests.models.ending"], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ended.stdout == "False\n"

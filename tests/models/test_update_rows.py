@@ -1,0 +1,168 @@
+"""Many updates in one commit: the same rules on each database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_sf_oauth.fields import sealed_field
+from django_sf_oauth.models import Hold, SalesforceConnection
+from django_sf_oauth.models.columns import Ahead
+from django_sf_oauth.models.update_row import RowUpdate
+from django_sf_oauth.models.update_rows import update_rows
+from tests.factories import make_connection
+
+SOON = 30.0  # seconds; nothing here takes so long
+SCOPES = ("all", "app:default")
+
+
+def update(row: SalesforceConnection, **changes: Any) -> RowUpdate:
+    values = {"reason": "", "lease_until": Ahead(90_000), "username": f"name of {row.pk}", **changes}
+    return RowUpdate(pk=row.pk, values=values, fence={"generation": row.generation, "lease_owner": None})
+
+
+def names() -> list[str]:
+    return list(SalesforceConnection.objects.order_by("pk").values_list("username", flat=True))
+
+
+@pytest.mark.django_db
+def test_each_row_gets_its_own_values() -> None:
+    rows = [make_connection() for _ in range(3)]
+
+    updated = update_rows("default", [update(row) for row in rows])
+
+    assert updated == {row.pk for row in rows}
+    assert names() == [f"name of {row.pk}" for row in rows]
+    assert all(SalesforceConnection.objects.values_list("lease_until", flat=True))
+
+
+@pytest.mark.django_db
+def test_one_row_is_updated_like_many() -> None:
+    row = make_connection()
+
+    assert update_rows("default", [update(row)]) == {row.pk}
+
+
+@pytest.mark.django_db
+def test_each_row_is_fenced_by_itself() -> None:
+    rows = [make_connection() for _ in range(3)]
+    SalesforceConnection.objects.filter(pk=rows[1].pk).update(generation=2)
+
+    assert update_rows("default", [update(row) for row in rows]) == {rows[0].pk, rows[2].pk}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("loaded", [None, timezone.now()], ids=["was empty", "was set"])
+def test_empty_and_set_are_told_apart(loaded: Any) -> None:
+    """A fence on NULL is no comparison in SQL."""
+    rows = [make_connection(), make_connection(retry_at=timezone.now())]
+    fences = [None, rows[1].retry_at]
+    updates = [
+        RowUpdate(pk=row.pk, values={"retry_at": loaded}, fence={"retry_at": fence})
+        for row, fence in zip(rows, fences, strict=True)
+    ]
+
+    assert update_rows("default", updates) == {row.pk for row in rows}
+    assert update_rows("default", [*updates[:1]]) == ({rows[0].pk} if loaded is None else set())
+
+
+@pytest.mark.django_db
+def test_sealed_values_go_in_as_they_are() -> None:
+    rows = [make_connection() for _ in range(2)]
+    field = sealed_field(SalesforceConnection, "refresh_token")
+    updates = [update(row, refresh_token=field.ciphertext(row.uuid, f"token of {row.pk}")) for row in rows]
+
+    update_rows("default", updates)
+
+    for row in SalesforceConnection.objects.all():
+        assert row.refresh_token is not None
+        assert row.refresh_token.reveal() == f"token of {row.pk}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("hold", "expected"),
+    [
+        ({"scope": "all"}, 0),
+        ({"scope": "app:default", "until": timedelta(minutes=1)}, 0),
+        ({"scope": "app:default", "until": timedelta(minutes=-1)}, 2),
+        ({"scope": "app:other"}, 2),
+    ],
+    ids=["for all", "for a while", "over", "for another app"],
+)
+def test_nothing_is_claimed_while_it_is_held(hold: dict[str, Any], expected: int) -> None:
+    rows = [make_connection() for _ in range(2)]
+    lasts = hold.pop("until", None)
+    Hold.objects.create(**hold, reason="worst day", until=lasts and timezone.now() + lasts)
+    updates = [
+        RowUpdate(pk=row.pk, values={"reason": "x"}, fence={"generation": 1}, unless_held=SCOPES) for row in rows
+    ]
+
+    assert len(update_rows("default", updates)) == expected
+
+
+@pytest.mark.django_db
+def test_many_rows_are_one_statement_where_the_database_can() -> None:
+    rows = [make_connection() for _ in range(20)]
+
+    with CaptureQueriesContext(connection) as queries:
+        update_rows("default", [update(row) for row in rows])
+
+    if connection.vendor == "postgresql":
+        assert len(queries) == 1
+
+
+@contextmanager
+def locked(row: SalesforceConnection) -> Iterator[None]:
+    """Somebody else's transaction holds the row."""
+    held, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(SalesforceConnection.objects.select_for_update().filter(pk=row.pk))
+            held.set()
+            may_end.wait(SOON)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(hold)
+        assert held.wait(SOON)
+        yield
+        may_end.set()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks no rows")
+def test_a_row_that_somebody_has_locked_keeps_nobody_waiting() -> None:
+    rows = [make_connection() for _ in range(3)]
+
+    with locked(rows[1]):
+        updated = update_rows("default", [update(row) for row in rows])
+
+    assert updated == {rows[0].pk, rows[2].pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_updated_is_committed() -> None:
+    row = make_connection()
+
+    update_rows("default", [update(row)])
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(_names_elsewhere).result(SOON) == [f"name of {row.pk}"]
+
+
+def _names_elsewhere() -> list[str]:
+    try:
+        return names()
+    finally:
+        connections.close_all()
