@@ -143,12 +143,15 @@ class GrantStore(Protocol):
         """
         ...
 
-    def store(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
-        """Stores an answer if the row still waits for it, in a commit of its own; None when it moved on."""
+    def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
+        """Stores an answer if the row still waits for it, in a commit of its own; None when it moved on.
+
+        `took`: seconds until Salesforce had answered.
+        """
         ...
 
-    def fail(self, claim: Claim, verdict: Verdict) -> Verdict | None:
-        """Writes what a refusal means and gives the lease back.
+    def fail(self, claim: Claim, verdict: Verdict, *, took: float = 0.0) -> Verdict | None:
+        """Writes what a refusal means and gives the lease back. `took`: as in `store`.
 
         Returns:
             What was written: the fleet guard may withhold a verdict. None when the row moved on.

@@ -164,21 +164,29 @@ class Refresher:
 
     def _spend(self, claim: Claim, gate: Gate, call: Call, claimed_at: float) -> Outcome | float:
         """Asks, and writes down what came of it; a pause when the row has moved on, or deserves another try."""
+        asked_at = self.clock()
         answer = self._ask(claim, claimed_at)
         if answer is None:
             return self._give_back(claim)
-        if isinstance(answer, TokenAnswer):
-            outcome = self._persist(claim, claimed_at, lambda: self._store(claim, answer))
-        else:
-            verdict = judge(claim, answer)
-            outcome = self._persist(claim, claimed_at, lambda: self._fail(claim, verdict))
+        took = self.clock() - asked_at
+        outcome = self._write_down(claim, answer, claimed_at, took)
         self.pace.learn(self.clock() - claimed_at)  # until it is stored: that is what the others wait for
         self._weigh(claim.grant, gate, answer)
         if outcome is None:
             return 0.0
+        _log(claim.grant, outcome, took)
         if outcome.reason == CONTENTION and self.clock() - call.started < get_app(claim.grant.app).timeouts.wait:
             return outcome.retry_after or 0.0
         return outcome
+
+    @sensitive_variables()
+    def _write_down(
+        self, claim: Claim, answer: TokenAnswer | Refusal, claimed_at: float, took: float
+    ) -> Outcome | None:
+        if isinstance(answer, TokenAnswer):
+            return self._persist(claim, claimed_at, lambda: self._store(claim, answer, took))
+        verdict = judge(claim, answer)
+        return self._persist(claim, claimed_at, lambda: self._fail(claim, verdict, took))
 
     @sensitive_variables()
     def _ask(self, claim: Claim, claimed_at: float) -> TokenAnswer | Refusal | None:
@@ -202,7 +210,7 @@ class Refresher:
         """This process slept after its claim, for so long that somebody else may ask before it is answered."""
         logger.warning("event=claim_outdated connection=%s", claim.grant.uuid)
         stale = Verdict(kind="unavailable", reason="outdated", in_doubt=claim.in_doubt, backs_off=False)
-        self._persist(claim, self.clock(), lambda: self._fail(claim, stale))
+        self._persist(claim, self.clock(), lambda: self._fail(claim, stale, 0.0))
         return 0.0
 
     def _persist(self, claim: Claim, claimed_at: float, write: Callable[[], Outcome | None]) -> Outcome | None:
@@ -221,12 +229,12 @@ class Refresher:
                 return Outcome(kind="unavailable", reason="store_failed")
             self.sleep(random.uniform(*RETRY))  # noqa: S311  # spreads tries; guards nothing
 
-    def _store(self, claim: Claim, answer: TokenAnswer) -> Outcome | None:
-        grant = self.store.store(claim, answer)
+    def _store(self, claim: Claim, answer: TokenAnswer, took: float) -> Outcome | None:
+        grant = self.store.store(claim, answer, took=took)
         return Outcome(kind="renewed", grant=grant) if grant else None
 
-    def _fail(self, claim: Claim, judged: Verdict) -> Outcome | None:
-        verdict = self.store.fail(claim, judged)
+    def _fail(self, claim: Claim, judged: Verdict, took: float) -> Outcome | None:
+        verdict = self.store.fail(claim, judged, took=took)
         if verdict is None:
             return None
         grant = claim.grant
@@ -250,6 +258,12 @@ class Refresher:
                 self.store.lift(tested)
         except Error as error:
             logger.warning("event=hold_failed error=%s", type(error).__name__)
+
+
+def _log(before: Grant, outcome: Outcome, took: float) -> None:
+    event = "refreshed" if outcome.kind == "renewed" else "refresh_failed"
+    about = (event, before.uuid, outcome.kind, outcome.reason, before.backoff_step == 0, took)
+    logger.info("event=%s connection=%s kind=%s reason=%s first=%s seconds=%.3f", *about)
 
 
 def _blind(error: Error) -> Outcome:

@@ -74,22 +74,22 @@ class RowStore:
     def _update_alone(self, update: RowUpdate) -> bool:
         return update_row(_alias(), update, lock_wait=None if self.inline() else LOCK_WAIT)
 
-    def store(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
+    def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         grant = claim.grant
         if grant.status == Status.ACTIVE and not grant.withheld:
             values = token_values(grant, answer, get_app(grant.app)) | {"generation": grant.generation + 1}
             fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
             if self._update(RowUpdate(pk=grant.key, values=values, fence=fence)):
                 if signals.refreshed.has_listeners(SalesforceConnection):
-                    _announce(grant.key)
+                    _announce(grant.key, took)
                 return renewed(grant, values)
-        return self._store_with_care(claim, answer)
+        return self._store_with_care(claim, answer, took)
 
     def _update(self, update: RowUpdate) -> bool:
         """Together with others where that goes, else alone."""
         return (not self.inline() and commits.update(update)) or self._update_alone(update)
 
-    def _store_with_care(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
+    def _store_with_care(self, claim: Claim, answer: TokenAnswer, took: float) -> Grant | None:
         """For a connection that recovers, or whose row has changed while Salesforce was asked."""
         with self._own_commit():
             row = _rows().select_for_update().filter(pk=claim.grant.key).first()
@@ -101,7 +101,7 @@ class RowStore:
             stored = _rows().get(pk=row.pk)
             if row.status != Status.ACTIVE or row.withheld:
                 record(stored, Kind.RECOVERED, reason=row.reason or row.withheld)
-            notify(signals.refreshed, stored)
+            notify(signals.refreshed, stored, seconds=took)
         return reading(stored)
 
     def _discard(self, claim: Claim, answer: TokenAnswer, row: SalesforceConnection | None) -> None:
@@ -119,7 +119,7 @@ class RowStore:
                 organization_id=claim.grant.organization_id,
             )
 
-    def fail(self, claim: Claim, verdict: Verdict) -> Verdict | None:
+    def fail(self, claim: Claim, verdict: Verdict, *, took: float = 0.0) -> Verdict | None:
         grant = claim.grant
         fence = {"lease_owner": claim.owner, "login_url": grant.login_url}
         with self._own_commit():
@@ -130,7 +130,7 @@ class RowStore:
                 verdict = fleet_guard.weigh(row, verdict)
             _rows().filter(pk=row.pk).update(**_values_of(verdict))
             failed = _rows().get(pk=row.pk)
-            _tell(failed, grant, verdict)
+            _tell(failed, grant, verdict, took)
         if verdict.kind == "dead" and not row.withheld:  # what was withheld before has been weighed already
             fleet_guard.consider(failed)
         return verdict
@@ -199,19 +199,20 @@ def _rows() -> Rows:
     return SalesforceConnection._base_manager.using(_alias())
 
 
-def _announce(key: int) -> None:
+def _announce(key: int, took: float) -> None:
     row = _rows().filter(pk=key).first()
     if row is not None:  # nobody has deleted it in that moment
-        notify(signals.refreshed, row)
+        notify(signals.refreshed, row, seconds=took)
 
 
-def _tell(row: SalesforceConnection, before: Grant, verdict: Verdict) -> None:
+def _tell(row: SalesforceConnection, before: Grant, verdict: Verdict, took: float) -> None:
     """Events for changes of state, signals for these and for every failure."""
     if verdict.status is not None and (before.status, before.reason) != (row.status, row.reason):
         record(row, Kind(verdict.status.value), reason=verdict.reason)
     elif verdict.kind == "misconfigured" and holds.alarm_is_new(row.app, verdict.reason):
         notify(signals.app_misconfigured, row, reason=verdict.reason, app=row.app)
-    notify(signals.refresh_failed, row, reason=verdict.reason)
+    first = before.backoff_step == 0
+    notify(signals.refresh_failed, row, kind=verdict.kind, reason=verdict.reason, first=first, seconds=took)
 
 
 def _commit(updates: Sequence[RowUpdate]) -> set[int]:

@@ -141,7 +141,7 @@ class MemoryStore:
         claimed = replace(current, refresh_token=None) if self.vanished else current
         return Claim(grant=claimed, owner=self.lease.owner, in_doubt=self.in_doubt)
 
-    def store(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
+    def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         self._opened("store")
         if self.row is None or self.row.generation != claim.grant.generation:
             self.discarded.append(answer)
@@ -158,7 +158,7 @@ class MemoryStore:
         self.lease, self.in_doubt, self.retry_at = None, False, None
         return self.row
 
-    def fail(self, claim: Claim, verdict: Verdict) -> Verdict | None:
+    def fail(self, claim: Claim, verdict: Verdict, *, took: float = 0.0) -> Verdict | None:
         self._opened("fail")
         if self.lease is None or self.lease.owner != claim.owner:
             return None

@@ -63,7 +63,7 @@ class SharedRow(MemoryStore):
         self.version += 1
         return super().claim(grant, lease=lease)
 
-    def store(self, claim: Claim, answer: TokenAnswer) -> Grant | None:
+    def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         pause("store")
         self.version += 1
         stored = super().store(claim, answer)
@@ -72,7 +72,7 @@ class SharedRow(MemoryStore):
             self.to_revoke.append(str(answer.refresh_token))
         return stored
 
-    def fail(self, claim: Claim, verdict: Verdict) -> Verdict | None:
+    def fail(self, claim: Claim, verdict: Verdict, *, took: float = 0.0) -> Verdict | None:
         pause("fail")
         self.version += 1
         written = super().fail(claim, verdict)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -653,7 +654,7 @@ def test_a_verdict_that_the_fleet_guard_withholds_is_not_told() -> None:
 # What the caller has read already
 
 
-def read_before(world: World, **values: object) -> Grant:
+def read_before(world: World, **values: Any) -> Grant:
     assert world.store.row is not None
     return replace(world.store.row, **values)
 
@@ -692,7 +693,7 @@ def test_what_was_read_before_another_has_renewed_it_asks_nobody() -> None:
     ],
     ids=lambda values: next(iter(values)),
 )
-def test_what_was_read_is_looked_at_again_when_anything_speaks_against_it(unclear: dict[str, object]) -> None:
+def test_what_was_read_is_looked_at_again_when_anything_speaks_against_it(unclear: dict[str, Any]) -> None:
     world = World(NEW)
     world.store.fails("read")
 
@@ -710,3 +711,22 @@ def test_a_hold_stops_those_who_have_read_the_row_too() -> None:
 
     assert (outcome.kind, outcome.reason) == ("unavailable", "stopped")
     assert world.ask.spent == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(NEW, "event=refreshed"), (TIMEOUT, "event=refresh_failed")],
+    ids=["stored", "failed"],
+)
+def test_each_exchange_is_a_line_of_the_log(
+    answer: TokenAnswer | Refusal, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "django_sf_oauth.grants")
+    world = World(answer)
+    world.ask.meanwhile = lambda: world.clock.sleep(1.5)
+
+    world.refresh()
+
+    (line,) = caplog.messages
+    assert line.startswith(said)
+    assert line.endswith("first=True seconds=1.500")

@@ -24,9 +24,9 @@ from django_sf_oauth.grants.contract import OPEN, Claim, Grant, Status, Verdict
 from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.clock import DatabaseClock
-from django_sf_oauth.models.store import LOCK_WAIT, RowStore
+from django_sf_oauth.models.store import RowStore
 from django_sf_oauth.models.token_values import token_values
-from django_sf_oauth.models.update_row import bound_lock_waits, update_row
+from django_sf_oauth.models.update_row import LOCK_WAIT, bound_lock_waits, update_row
 from django_sf_oauth.protocol.tokens import TokenAnswer
 from tests.factories import make_connection
 
@@ -362,10 +362,23 @@ def test_a_connection_that_recovers_says_so(row: SalesforceConnection) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_every_refresh_is_told(row: SalesforceConnection, claim: Claim) -> None:
     with heard(signals.refreshed) as refreshed, heard(signals.recovered) as recovered:
-        STORE.store(claim, ROTATED)
+        STORE.store(claim, ROTATED, took=0.25)
 
-    assert [told["connection"].generation for told in refreshed] == [2]
+    assert [(told["connection"].generation, told["seconds"]) for told in refreshed] == [(2, 0.25)]
     assert recovered == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("backoff_step", "first"), [(0, True), (3, False)])
+def test_a_failure_tells_whether_it_is_the_first(
+    row: SalesforceConnection, backoff_step: int, first: bool
+) -> None:
+    SalesforceConnection.objects.update(backoff_step=backoff_step)
+
+    with heard(signals.refresh_failed) as failed:
+        STORE.fail(claim_of(row), verdict(), took=1.5)
+
+    assert [(one["kind"], one["first"], one["seconds"]) for one in failed] == [("unavailable", first, 1.5)]
 
 
 # Expiry
