@@ -1,4 +1,4 @@
-"""Orgs on loopback, served by another process: each answers every request with the same kilobyte of JSON.
+"""Orgs on loopback, served by another process: a POST gets tokens, all else the same kilobyte of JSON.
 
 Run as a program it is that process: ``python orgs.py NUMBER [CERTIFICATE]`` prints the ports that it listens on.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import re
 import selectors
 import socket
 import ssl
@@ -22,8 +23,25 @@ __all__ = ["make_certificate", "serving"]
 
 RECORDS = [{"Id": f"001{number:015d}", "Name": f"Account {number:04d}", "Rating": "Warm"} for number in range(15)]
 BODY = json.dumps({"totalSize": len(RECORDS), "done": True, "records": RECORDS}).encode().ljust(1024)
-HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {len(BODY)}\r\n\r\n"
-ANSWER = HEAD.encode() + BODY
+TOKENS = {
+    "access_token": "00D000000000001!" + "a" * 96,
+    "refresh_token": "5Aep861" + "r" * 80,
+    "signature": "s" * 44,
+    "scope": "refresh_token api",
+    "instance_url": "https://acme.my.salesforce.com",
+    "id": "https://login.salesforce.com/id/00D000000000001EAA/005000000000001AAA",
+    "token_type": "Bearer",
+    "issued_at": "1700000000000",
+}
+
+
+def _whole(body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
+
+
+ANSWER, GRANTED = _whole(BODY), _whole(json.dumps(TOKENS).encode())
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 @contextmanager
@@ -89,11 +107,20 @@ def _accept(listener: socket.socket, ready: selectors.BaseSelector, tls: ssl.SSL
 
 
 def _answer(connection: socket.socket, ready: selectors.BaseSelector, tls: ssl.SSLContext | None) -> None:
-    if connection.recv(65536):  # the requests are small enough to come at once
-        connection.sendall(ANSWER)
+    if request := connection.recv(65536):
+        _read_rest(connection, request)
+        connection.sendall(GRANTED if request.startswith(b"POST ") else ANSWER)
     else:
         ready.unregister(connection)
         connection.close()
+
+
+def _read_rest(connection: socket.socket, request: bytes) -> None:
+    """The head is small enough to come at once; the body of a form may come after it."""
+    length = LENGTH.search(request)
+    missing = int(length[1]) - len(request.partition(b"\r\n\r\n")[2]) if length else 0
+    while missing > 0:
+        missing -= len(connection.recv(65536)) or missing
 
 
 if __name__ == "__main__":

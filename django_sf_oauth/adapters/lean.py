@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import requests
-from requests import cookies, sessions
+from requests import cookies, hooks, sessions, utils
 from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
+
+from .environment import said_by_environment
 
 __all__ = ["LeanSession"]
 
@@ -16,6 +17,9 @@ __all__ = ["LeanSession"]
 _merge_cookies: Any = cookies.merge_cookies
 _merge_hooks: Any = sessions.merge_hooks
 _merge_setting: Any = sessions.merge_setting
+_default_hooks: Any = hooks.default_hooks
+
+_NEW = vars(requests.Session())
 
 
 class _OwnCookies(cookies.RequestsCookieJar):
@@ -32,21 +36,26 @@ class LeanSession(requests.Session):
     """A session on one adapter, about a fifth faster than its base.
 
     It differs in this: a cookie of an answer is with that answer alone, ``.netrc`` is never read, and what the
-    environment says of proxies and certificates is asked once for each host.
+    environment says of proxies and certificates is asked once for each host, until a variable changes.
     """
 
     def __init__(self, adapter: BaseAdapter) -> None:
-        super().__init__()
-        self.cookies = _OwnCookies()
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-        self._environment: dict[Hashable, Mapping[str, Any]] = {}
+        # As requests does it, but for the two adapters that it would make only to be replaced.
+        vars(self).update(
+            _NEW,
+            headers=utils.default_headers(),
+            hooks=_default_hooks(),
+            params={},
+            proxies={},
+            cookies=_OwnCookies(),
+            adapters={"https://": adapter, "http://": adapter},
+        )
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """As requests does it, but nothing is merged with nothing, and ``.netrc`` not looked into."""
         prepared: Any = requests.PreparedRequest()  # types-requests knows half of it
         prepared.prepare_method(request.method)
-        prepared.prepare_url(request.url, self._params_of(request))
+        self._prepare_url(prepared, request)
         prepared.prepare_headers(self._headers_of(request))
         prepared._cookies = cookies.RequestsCookieJar()  # a redirect adds to it
         if request.cookies or self.cookies:
@@ -57,24 +66,25 @@ class LeanSession(requests.Session):
         prepared.prepare_hooks(_merge_hooks(request.hooks, self.hooks))
         return cast("requests.PreparedRequest", prepared)
 
-    def _params_of(self, request: requests.Request) -> Any:
-        return _merge_setting(request.params, self.params) if self.params else request.params
+    def _prepare_url(self, prepared: Any, request: requests.Request) -> None:
+        params = _merge_setting(request.params, self.params) if self.params else request.params
+        prepared.prepare_url(request.url, params)
 
     def _headers_of(self, request: requests.Request) -> Mapping[str, Any]:
-        headers: Mapping[str, Any] = self.headers
-        if request.headers:
-            headers = _merge_setting(request.headers, headers, CaseInsensitiveDict)
-        return {name: value for name, value in headers.items() if value is not None}
+        merged: dict[Any, tuple[Any, Any]] = {}
+        for name, value in (*self.headers.items(), *dict(request.headers).items()):
+            merged[name.lower()] = (name, value)
+        return {name: value for name, value in merged.values() if value is not None}
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """As requests does it, but without a search of all variables for each call to one host."""
+        merge = super().merge_environment_settings
         if proxies or cert:
-            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+            return merge(url, proxies, stream, verify, cert)
         own = (self.trust_env, self.stream, self.verify, self.cert, *self.proxies.items())
-        key = (*url.split("/", 3)[:3], stream, verify, own)
-        if key not in self._environment:
-            self._environment[key] = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        found = self._environment[key]
+        found = said_by_environment(
+            (*url.split("/", 3)[:3], stream, verify, own), lambda: merge(url, proxies, stream, verify, cert)
+        )
         return {**found, "proxies": {**found["proxies"]}}
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:

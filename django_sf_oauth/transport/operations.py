@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.views.decorators.debug import sensitive_variables
@@ -70,13 +71,18 @@ class _Endpoint:
 
 
 def _endpoint(app: AppSettings, login_url: str, path: str) -> _Endpoint:
-    # The path of an Experience Cloud site stays; a query or fragment would swallow ours.
-    if not is_trusted_url(login_url, app.trusted_hosts) or "?" in login_url or "#" in login_url:
+    if not _may_be_asked(login_url, app.trusted_hosts):
         raise ConfigurationError(
             f"The login URL of the app {app.alias!r} is not one of Salesforce or of TRUSTED_HOSTS.",
             code="untrusted_host",
         )
     return _Endpoint(app=app, url=login_url.rstrip("/") + path, deadline=time.monotonic() + app.timeouts.total)
+
+
+@lru_cache(maxsize=1024)
+def _may_be_asked(login_url: str, trusted_hosts: tuple[str, ...]) -> bool:
+    # The path of an Experience Cloud site stays; a query or fragment would swallow ours.
+    return is_trusted_url(login_url, trusted_hosts) and "?" not in login_url and "#" not in login_url
 
 
 @sensitive_variables()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from django.views.decorators.debug import sensitive_variables
@@ -15,13 +16,14 @@ from requests_oauthlib import OAuth2Session
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from django_sf_oauth.adapters import Exchange, PooledAdapter, shared_adapter, watch
+from django_sf_oauth.adapters import Exchange, LeanSession, PooledAdapter, shared_adapter, watch
 from django_sf_oauth.protocol.errors import Refusal, transport_refusal
 
 __all__ = ["Answer", "ExchangeSession"]
 
 LARGEST_ANSWER = 256 * 1024  # bytes, decompressed; a token answer takes about two thousand
 CHUNK = 8 * 1024
+FORM = "application/x-www-form-urlencoded"
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class _BodyBuilder(WebApplicationClient):
         return OAuth2Token({})
 
 
-class ExchangeSession(OAuth2Session):
+class ExchangeSession(OAuth2Session, LeanSession):
     """Sends one request to one endpoint, and nothing anywhere else.
 
     No redirect is followed, no cookie kept, nothing sent twice, no scope compared.
@@ -63,7 +65,7 @@ class ExchangeSession(OAuth2Session):
     """
 
     def __init__(self, *, client_id: str, endpoint: str, connect: float, deadline: float) -> None:
-        super().__init__(client=_BodyBuilder(client_id))
+        super().__init__(client=_BodyBuilder(client_id), adapter=shared_adapter())
         self._endpoint = endpoint
         self._connect_timeout = connect
         self._exchange = Exchange(deadline=deadline)
@@ -88,9 +90,20 @@ class ExchangeSession(OAuth2Session):
             return self._answer or self._fault(error)
         return self._answer or transport_refusal("connection")
 
+    @sensitive_variables()
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         request.url = self._endpoint
+        if request.data and isinstance(request.data, dict):
+            # As requests encodes a form, without a search for all else that it may be.
+            request.data = urlencode(request.data, doseq=True)
+            request.headers = {**request.headers, "Content-Type": FORM}
         return super().prepare_request(request)
+
+    def _prepare_url(self, prepared: Any, request: requests.Request) -> None:
+        if request.params:
+            super()._prepare_url(prepared, request)
+        else:
+            prepared.url = _prepared_url(self._endpoint)
 
     @sensitive_variables()
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
@@ -104,7 +117,7 @@ class ExchangeSession(OAuth2Session):
         remaining = self._exchange.remaining
         if remaining <= 0:
             return transport_refusal("timeout")
-        adapter = shared_adapter()
+        adapter = self.get_adapter(request.url or "")
         # Another adapter than ours cannot tell, so the worst is assumed of it.
         self._exchange.request_sent = not isinstance(adapter, PooledAdapter)
         response = adapter.send(
@@ -123,6 +136,13 @@ class ExchangeSession(OAuth2Session):
         reason = "timeout" if late else "connection"
         logger.warning("host=%s reason=%s cause=%s", urlsplit(self._endpoint).netloc, reason, type(error).__name__)
         return transport_refusal(reason, answer_lost=self._exchange.request_sent and not _never_connected(error))
+
+
+@lru_cache(maxsize=1024)
+def _prepared_url(endpoint: str) -> str | None:
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(endpoint, None)
+    return prepared.url
 
 
 @sensitive_variables()

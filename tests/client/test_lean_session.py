@@ -11,7 +11,7 @@ import requests
 from requests import sessions
 from requests.exceptions import InvalidHeader
 
-from django_sf_oauth.adapters import LeanSession, PooledAdapter
+from django_sf_oauth.adapters import LeanSession, PooledAdapter, environment
 
 from .conftest import Plug
 from .wire import EXPIRED, INSTANCE, OK, Held, Wire, client_of
@@ -24,6 +24,14 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[Any, Any]:
+    """The answers of the environment: none from other tests, and none for them."""
+    kept: dict[Any, Any] = {}
+    monkeypatch.setattr(environment, "_answers", kept)
+    return kept
 
 
 # The environment
@@ -71,10 +79,46 @@ def test_the_environment_is_asked_once_for_each_host(plug: Plug, monkeypatch: py
     monkeypatch.setattr(sessions, "get_environ_proxies", ask)
     client = client_of(Held())
 
-    for url in ["query", "limits", "/services/data/", "https://other.my.salesforce.com/", "query"]:
+    for url in ["query", "limits", "/services/data/", "https://other.my.salesforce.com/"]:
         client.get(url)
+    client_of(Held()).get("query")
 
     assert asked == [f"{INSTANCE}/services/data/v66.0/query", "https://other.my.salesforce.com/"]
+
+
+@pytest.mark.parametrize("name", environment.VARIABLES)
+def test_a_variable_that_changes_is_noticed(plug: Plug, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plug(*[OK] * 3)
+    asked: list[str] = []
+
+    def ask(url: str, no_proxy: str | None) -> dict[str, str]:
+        asked.append(url)
+        return {}
+
+    monkeypatch.setattr(sessions, "get_environ_proxies", ask)
+    client = client_of(Held())
+    client.get("query")
+
+    monkeypatch.setenv(name, "acme.my.salesforce.com")
+    client.get("query")
+    monkeypatch.delenv(name)
+    client.get("query")
+
+    assert len(asked) == 2  # the third time is as the first one was
+
+
+def test_what_the_environment_said_is_bounded(
+    plug: Plug, monkeypatch: pytest.MonkeyPatch, answers: dict[Any, Any]
+) -> None:
+    wire = plug(*[OK] * 5)
+    monkeypatch.setattr(environment, "REMEMBERED", 2)
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+
+    for number in range(5):
+        client_of(Held(f"https://org{number}.my.salesforce.com")).get("query")
+
+    assert len(answers) == 1
+    assert [settings["proxies"]["https"] for settings in wire.settings] == [PROXY] * 5
 
 
 @pytest.mark.parametrize(
@@ -140,7 +184,9 @@ def test_a_session_that_trusts_no_environment_asks_none(plug: Plug, monkeypatch:
     assert [settings["proxies"] for settings in wire.settings] == [{"https": PROXY}, {}]
 
 
-def test_a_hook_that_changes_the_proxies_changes_them_for_its_own_call(plug: Plug) -> None:
+def test_a_hook_that_changes_the_proxies_changes_them_for_its_own_call(
+    plug: Plug, answers: dict[Any, Any]
+) -> None:
     wire = plug(OK, OK)
     client = client_of(Held())
 
@@ -148,11 +194,26 @@ def test_a_hook_that_changes_the_proxies_changes_them_for_its_own_call(plug: Plu
         client.get("query", hooks={"response": lambda response, **kwargs: kwargs["proxies"].update(https=PROXY)})
 
     assert wire.settings[1]["proxies"] == {"https": PROXY}
-    assert client._environment
-    assert all(found["proxies"] == {} for found in client._environment.values())
+    assert answers
+    assert all(found["proxies"] == {} for found in answers.values())
 
 
 # What is sent
+
+
+def test_a_new_session_is_as_requests_makes_it_and_shares_nothing_with_the_next() -> None:
+    usual = vars(requests.Session())
+    one, other = vars(LeanSession(Wire())), vars(LeanSession(Wire()))
+
+    assert one.keys() == usual.keys()
+    for name in usual.keys() - {"adapters", "cookies"}:
+        assert one[name] == usual[name]
+    assert list(one["adapters"]) == list(usual["adapters"])
+    assert list(one["cookies"]) == []
+    changing = {name for name, value in usual.items() if hasattr(value, "clear")}
+    assert changing >= {"adapters", "cookies", "headers", "hooks", "params", "proxies"}
+    assert [name for name in changing if one[name] is other[name]] == []
+    assert one["hooks"]["response"] is not other["hooks"]["response"]
 
 
 @pytest.mark.parametrize(
