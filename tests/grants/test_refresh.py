@@ -507,7 +507,7 @@ def test_a_grant_in_doubt_is_left_alone_while_its_access_token_lives() -> None:
     [({"expires_in": 600.0}, {}), ({"expires_in": 600.0}, {"forced": True, "ahead": True}), ({}, {"ahead": True})],
     ids=["refused", "insisted", "run out"],
 )
-def test_a_grant_in_doubt_gets_its_one_retry(row: dict[str, float], how: dict[str, bool]) -> None:
+def test_a_grant_in_doubt_gets_its_one_retry(row: dict[str, float], how: dict[str, Any]) -> None:
     world = World(NEW)
     world.store.in_doubt = True
     world.store.row = grant(**row)

@@ -17,7 +17,7 @@ from django_sf_oauth.models.group_commit import GroupCommit  # noqa: E402  # it 
 
 
 def write_at_the_end() -> None:
-    while not executors._shutdown:  # type: ignore[attr-defined]  # no thread is started any more
+    while not executors._shutdown:  # no thread is started any more
         time.sleep(0.01)
     update: Any = None
     print(GroupCommit(lambda updates: []).update(update))  # noqa: T201  # the test reads it

@@ -8,9 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from unittest.mock import patch
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
-from django_sf_oauth.models import group_commit
 from django_sf_oauth.models.group_commit import LARGEST, GroupCommit
 from django_sf_oauth.models.update_row import RowUpdate
 
@@ -140,7 +139,7 @@ def test_its_connections_are_closed_when_nobody_comes_any_more(database: Databas
     database.may_write.set()
     closed = threading.Event()
 
-    with patch.object(group_commit.connections, "close_all", side_effect=closed.set):
+    with patch.object(connections, "close_all", side_effect=closed.set):
         assert commits.update(update(1))
         assert closed.wait(SOON)
 
