@@ -36,12 +36,15 @@ GOAL = 1.06
 CONNECTION_GOAL = 0.02  # of the connection time of a row lock
 
 
-def set_up(origin: str) -> None:
+def set_up(origin: str, *, pool: bool = True) -> None:
     import environ
     from django.conf import settings
 
     database = {**environ.Env.db_url_config(POSTGRES), "NAME": DATABASE}
-    database["OPTIONS"] = {"application_name": DATABASE, "pool": {"min_size": THREADS, "max_size": 2 * THREADS}}
+    pooled = {"pool": {"min_size": THREADS, "max_size": 2 * THREADS}} if pool else {}
+    database["OPTIONS"] = {"application_name": DATABASE, **pooled}
+    if settings.configured:
+        return
     settings.configure(
         SECRET_KEY="benchmark",  # noqa: S106  # of nothing
         FERNET_KEYS=["benchmark-key"],
