@@ -76,6 +76,11 @@ class GuardedModel(models.Model):
         super().refresh_from_db(using, names, from_queryset)
         self._remember(names)
 
+    def is_as_read(self) -> bool:
+        """Whether nothing was assigned to a guarded field since it was read or written."""
+        held, loaded = self.__dict__, self._loaded
+        return all(held.get(name) is loaded.get(name) for name in self.GUARDED)
+
     def _names_to_write(self, update_fields: Iterable[str] | None) -> set[str]:
         concrete = {field.name for field in self._meta.concrete_fields if not field.primary_key}
         wanted = concrete - self.get_deferred_fields() if update_fields is None else set(update_fields)

@@ -18,6 +18,7 @@ __all__ = ["reading", "renewed", "seen_in"]
 
 TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the moment of the reading
 SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", "access_token", "refresh_token"})
+READ = frozenset({*SHOWN, "id", "access_token", "refresh_token"})
 
 
 def reading(row: SalesforceConnection, *, lease_left: int | None = None) -> Grant:
@@ -34,9 +35,7 @@ def reading(row: SalesforceConnection, *, lease_left: int | None = None) -> Gran
 
 def seen_in(row: SalesforceConnection) -> Grant | None:
     """What somebody has read; None when they left something out or have assigned to it since."""
-    if row.get_deferred_fields() or any(row._was_assigned(name) for name in row.GUARDED):
-        return None
-    return reading(row)
+    return reading(row) if row.__dict__.keys() >= READ and row.is_as_read() else None
 
 
 def renewed(grant: Grant, values: Mapping[str, Any]) -> Grant:

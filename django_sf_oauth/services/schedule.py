@@ -10,19 +10,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db import connections, router, transaction
 from django.utils import timezone
 
-from django_sf_oauth.grants.contract import WATCHED, Outcome
+from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.fleet_guard import make_canary_due
 from django_sf_oauth.models.readings import seen_in
 from django_sf_oauth.models.store import engine
+
+from .flights import Flights
 
 __all__ = ["BATCH", "CLAIMED_FOR", "SWEEP", "claim_due", "refresh_connections", "refresh_due"]
 
@@ -94,23 +94,19 @@ def refresh_connections(
         ``skipped`` (not due any more, or its user is inactive), ``postponed`` (the budget was spent) and
         ``under_way`` (not ended within the grace).
     """
-    counts: Counter[str] = Counter()
-    flying: dict[Future[Outcome], UUID] = {}
     deadline = monotonic() + budget
+    flights = Flights(THREADS)
+    counts: Counter[str] = Counter()
     for row in _rows(ids):
         if not _wants_refresh(row, forced=forced):
             counts["skipped"] += 1
-        elif monotonic() >= deadline:
-            counts["postponed"] += 1
-        else:
+        elif flights.has_room(deadline - monotonic()):
             flight = engine.submit(row.pk, row.generation, forced=forced, ahead=not forced, seen=seen_in(row))
-            flying[flight] = row.uuid
-            if len(flying) >= THREADS:
-                landed = wait(flying, max(0.0, deadline - monotonic()), FIRST_COMPLETED).done
-                counts.update(_ending(future, flying.pop(future)) for future in landed)
-    counts.update(_ending(future, flying.pop(future)) for future in wait(flying, grace).done)
-    counts["under_way"] = len(flying)
-    return +counts
+            flights.add(flight, row.uuid)
+        else:
+            counts["postponed"] += 1
+    flights.wait(grace)
+    return counts + flights.endings
 
 
 def _rows(ids: Sequence[int]) -> Iterator[SalesforceConnection]:
@@ -144,11 +140,3 @@ def _claim_ends() -> datetime:
 
 def _user_is_active(row: SalesforceConnection) -> bool:
     return bool(getattr(row.user, "is_active", True))  # a field, a property, or nothing the user model knows of
-
-
-def _ending(future: Future[Outcome], uuid: UUID) -> str:
-    error = future.exception()
-    if error is None:
-        return future.result().kind
-    logger.error("event=refresh_error connection=%s error=%s", uuid, type(error).__name__)
-    return "failed"
