@@ -153,7 +153,7 @@ def test_an_unknown_key_is_asked_about(value: Any, message: str, hint: str) -> N
 def test_a_key_like_none_gets_the_whole_list() -> None:
     [found] = found_in(app(ZZZZ=1))
 
-    assert str(found.hint).startswith("Known are: API_VERSION, APPS, BREAKER, CLIENT_ID,")
+    assert str(found.hint).startswith("Known are: ALERTS, API_VERSION, APPS, BREAKER, CLIENT_ID,")
 
 
 @pytest.mark.parametrize(
