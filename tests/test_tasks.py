@@ -141,7 +141,7 @@ def test_a_settings_module_can_ask_for_the_schedule() -> None:
         [sys.executable, "-c", SETTINGS_MODULE], capture_output=True, text=True, check=True, timeout=30
     )
 
-    assert said.stdout.split() == ["3", "False", "False", "None"]
+    assert said.stdout.split() == ["5", "False", "False", "None"]
 
 
 def test_a_child_that_ends_waits_for_a_whole_exchange_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
