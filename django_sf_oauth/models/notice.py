@@ -28,7 +28,7 @@ TRIES = 16  # over two days or so
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def open_for(self, connections: Iterable[SalesforceConnection]) -> None:
-        """Begins an incident of each that has none, if its app mails users; due when its guard's window is over."""
+        """Begins an incident of each that has none, if its app mails users; due after its guard's window."""
         apps, now = get_apps(), timezone.now()
         told = [(row, apps[row.app]) for row in connections if row.app in apps and apps[row.app].notify_users]
         self.bulk_create(

@@ -5,9 +5,11 @@ Templates get values, never a connection: whoever overrides one cannot print a t
 
 from __future__ import annotations
 
+import email.policy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import django
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
@@ -23,6 +25,17 @@ __all__ = ["address_of", "operator_mail", "operators", "reconnect_mail"]
 
 BY_A_MACHINE = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no "I am on holiday" comes back
 STAFF = ("MANAGERS", "ADMINS")
+LONGEST_LINE = 900  # characters; RFC 5322 allows 998
+
+
+class Mail(EmailMultiAlternatives):
+    """A mail whose headers stay whole: Python would break a long link up into encoded words (RFC 2047)."""
+
+    def message(self, **kwargs: Any) -> Any:
+        if django.VERSION < (6, 0):
+            return super().message()  # made by another part of Python, which leaves long words alone
+        policy = kwargs.get("policy", email.policy.default)
+        return super().message(policy=policy.clone(max_line_length=LONGEST_LINE))
 
 
 def address_of(user: Any) -> str:
@@ -74,8 +87,6 @@ def _mail(
             for part in ("_subject.txt", ".txt", ".html")
         )
     # The name of an organization may hold a line break, which would begin another header.
-    mail = EmailMultiAlternatives(
-        " ".join(subject.split()), text.strip() + "\n", sender, to, headers={**BY_A_MACHINE, **headers}
-    )
+    mail = Mail(" ".join(subject.split()), text.strip() + "\n", sender, to, headers={**BY_A_MACHINE, **headers})
     mail.attach_alternative(html, "text/html")
     return mail

@@ -1,8 +1,9 @@
 """Telling users that a connection needs them: one mail per incident, after the fleet guard's window.
 
 Level-triggered, as everything in the background: it looks at the notices as they are now. Each is claimed before
-it is sent, so that of two workers one sends it. At least once: one whose worker dies before the mail was handed over
-is sent by another, and one that dies between the hand-over and its note leaves a second mail rather than none.
+it is sent, so that of two workers one sends it. At least once: one whose worker dies before the mail was handed
+over is sent by another, and one that dies between the hand-over and its note leaves a second mail rather than
+none.
 """
 
 from __future__ import annotations
