@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -171,14 +171,10 @@ def _may_receive_codes(url: str) -> bool:
 
 def _site_url(app: AppSettings) -> Found:
     parts = urlsplit(app.site_url)
-    is_origin = parts.scheme in {"http", "https"} and parts.hostname and app.site_url == _origin(parts)
-    if app.site_url and not is_origin:
-        hint = "Such as https://crm.example.com, without a path: mails to your users link to it."
-        yield _error(17, f"SITE_URL of the app {app.alias!r} is not the address of a site.", hint)
-
-
-def _origin(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.netloc}"
+    is_origin = app.site_url == f"{parts.scheme}://{parts.netloc}"
+    if app.site_url and not (is_origin and _may_receive_codes(app.site_url)):
+        hint = "Such as https://crm.example.com, without a path; http is for loopback addresses only."
+        yield _error(17, f"SITE_URL of the app {app.alias!r} is not the https address of a site.", hint)
 
 
 def _secret(app: AppSettings) -> Found:
