@@ -301,7 +301,7 @@ def _mail_timeout(apps: Sequence[AppSettings]) -> Found:
 
 def _waits_for_ever() -> bool:
     if hasattr(settings, "MAILERS"):  # since Django 6.1
-        mailer = settings.MAILERS.get("default", {})
+        mailer: Mapping[str, Any] = settings.MAILERS.get("default", {})
         return mailer.get("BACKEND", SMTP) == SMTP and not mailer.get("OPTIONS", {}).get("timeout")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Django 6.1 warns whoever reads them

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_sf_oauth.conf import get_apps
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, SalesforceConnection, holds
+from django_sf_oauth.models.fleet_guard import RELEASED
 
 from .holding import Held, held
 from .mails import operator_mail, operators
@@ -113,13 +114,15 @@ def _digest(apps: Sequence[str]) -> Digest:
         reconnect_required=by_status.get(Status.RECONNECT_REQUIRED, 0),
         blocked=by_status.get(Status.BLOCKED, 0),
         withheld=rows.exclude(withheld="").count(),
-        holds=tuple(hold for hold in held() if _concerns(hold.scope, apps)),
+        holds=tuple(hold for hold in held() if _concerns(hold, apps)),
         oldest=tuple(_oldest(apps)),
     )
 
 
-def _concerns(scope: str, apps: Sequence[str]) -> bool:
-    kind, _, name = scope.partition(":")
+def _concerns(hold: Held, apps: Sequence[str]) -> bool:
+    kind, _, name = hold.scope.partition(":")
+    if hold.reason == RELEASED:
+        return False  # it holds nothing back any more
     return kind not in {"app", "fleet", "alarm"} or name in apps
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_sf_oauth.conf import get_app
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, Hold, Notice, SalesforceConnection, fleet_guard
-from django_sf_oauth.models.notice import CLAIMED_FOR, TRIES
+from django_sf_oauth.models.notice import CLAIMED_FOR, TRIES, NoticeQuerySet
 from django_sf_oauth.models.record import record, record_all
 from django_sf_oauth.services import notices
 from django_sf_oauth.services.notices import send_notices
@@ -389,14 +389,14 @@ def test_an_incident_that_ends_while_its_mail_is_claimed_is_told_to_nobody(
 ) -> None:
     row = flag()
     clock.ahead += WINDOW
-    claim = notices.NoticeQuerySet.claim
+    claim = NoticeQuerySet.claim
 
     def and_end(*args: Any) -> bool:
         claimed = claim(*args)
         record(row, Kind.RECOVERED)
         return claimed
 
-    monkeypatch.setattr(notices.NoticeQuerySet, "claim", and_end)
+    monkeypatch.setattr(NoticeQuerySet, "claim", and_end)
 
     assert send_notices() == {"over": 1}
 

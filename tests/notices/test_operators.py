@@ -49,7 +49,7 @@ def wait_for(kind: ConnectionEvent.Kind, **values: Any) -> Any:
 
 def test_a_refused_app_is_told_once_per_incident(fake_salesforce: FakeSalesforce, clock: Clock) -> None:
     rows = [connect_reader(fake_salesforce) for _ in range(2)]
-    fake_salesforce.app.secrets = ("another",)
+    fake_salesforce.app.secrets = ["another"]
 
     fares = [fare(row) for row in rows]
     counts = [send_alerts() for _ in range(3)]
@@ -122,6 +122,7 @@ def test_the_digest_says_what_waits_and_for_how_long(clock: Clock) -> None:
     make_connection()
     Hold.objects.create(scope="app:default", reason="operator")
     Hold.objects.create(scope="app:elsewhere", reason="not of these apps")
+    Hold.objects.create(scope="fleet:default", reason="released", until=clock.now() + timedelta(days=7))
     Hold.objects.create(
         scope="host:login.salesforce.com", reason="breaker", until=clock.now() + timedelta(hours=1)
     )
@@ -136,6 +137,7 @@ def test_the_digest_says_what_waits_and_for_how_long(clock: Clock) -> None:
         for told in (older.organization_id, "Acme", "revoked", "ip_restricted", "app:default", "breaker"):
             assert told in part
         assert "elsewhere" not in part
+        assert "released" not in part
         assert older.username not in part
 
 

@@ -141,7 +141,9 @@ def test_another_site_cannot_press_the_button(user: Any) -> None:
 
 @pytest.mark.parametrize("case", ["no address", "no site url", "switched off"])
 def test_the_page_offers_no_mails_that_would_not_come(case: str, settings: Any) -> None:
-    lacking = {"no site url": {"SITE_URL": ""}, "switched off": {"NOTIFY_USERS": False}}.get(case, {})
+    lacking: dict[str, Any] = {"no site url": {"SITE_URL": ""}, "switched off": {"NOTIFY_USERS": False}}.get(
+        case, {}
+    )
     settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, **lacking}
     user = make_user(email="" if case == "no address" else "ada@example.com")
 
