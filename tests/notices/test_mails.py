@@ -98,7 +98,8 @@ def sent_by_smtp(message: Any) -> bytes:
 def test_a_mail_program_finds_the_way_to_unsubscribe_in_whole_headers() -> None:
     sent = sent_by_smtp(reconnect_mail(flagged(), get_app()))
 
-    lines = sent.partition(b"\n\n")[0].replace(b"\n ", b" ").split(b"\n")
+    unfolded = sent.partition(b"\n\n")[0].replace(b"\n ", b" ").split(b"\n")
+    lines = [b" ".join(line.split()) for line in unfolded]
     (link,) = [line for line in lines if line.startswith(b"List-Unsubscribe: ")]
     assert link.startswith(b"List-Unsubscribe: <https://crm.example.com/salesforce/unsubscribe/")
     assert link.endswith(b"/>")
