@@ -74,6 +74,10 @@ class AppSettings:
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
     breaker: Breaker = Breaker()
+    notify_users: bool = True
+    site_url: str = ""
+    digest: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
 
     @property
     def client_secrets(self) -> tuple[str, ...]:
@@ -170,6 +174,17 @@ def _duration(value: timedelta | float) -> timedelta:
     return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
+def _boolean(value: bool | str) -> bool:
+    word = str(value).lower()  # "False" from an environment would otherwise be true
+    if word not in {*YES, *NO}:
+        raise ValueError("Neither yes nor no.")
+    return word in YES
+
+
+YES = frozenset({"true", "yes", "on", "1"})
+NO = frozenset({"false", "no", "off", "0"})
+
+
 def _timeouts(value: Mapping[str, float]) -> Timeouts:
     return Timeouts(**{name: float(seconds) for name, seconds in value.items()})
 
@@ -186,6 +201,10 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "rate_limits": dict,
     "fleet_guard": lambda value: FleetGuard(**value),
     "breaker": lambda value: Breaker(**value),
+    "notify_users": _boolean,
+    "site_url": lambda value: value.rstrip("/"),
+    "digest": _words,
+    "alerts": _words,
 }
 
 
@@ -268,4 +287,8 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "API_VERSION": str,
     "SESSION_LIFETIME": float,
     "HEARTBEAT": float,
+    "NOTIFY_USERS": _boolean,
+    "SITE_URL": str,
+    "DIGEST": _words_or_commas,
+    "ALERTS": _words_or_commas,
 }

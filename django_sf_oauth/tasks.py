@@ -11,12 +11,27 @@ from celery import shared_task
 from celery.schedules import crontab
 from celery.signals import worker_process_shutdown
 
-__all__ = ["beat_schedule", "prune_events", "refresh_connections", "refresh_due", "revoke_pending"]
+__all__ = [
+    "beat_schedule",
+    "prune_events",
+    "refresh_connections",
+    "refresh_due",
+    "revoke_pending",
+    "send_digest",
+    "send_notices",
+]
 
 EXCHANGE_ENDS = 75.0  # seconds; a whole exchange, and its store
 
 # Seconds after which a message that nobody took is worth nothing: the next one sees the same rows.
-EXPIRES = {"refresh_due": 60, "refresh_connections": 300, "revoke_pending": 300, "prune_events": 3600}
+EXPIRES = {
+    "refresh_due": 60,
+    "refresh_connections": 300,
+    "revoke_pending": 300,
+    "prune_events": 3600,
+    "send_notices": 60,
+    "send_digest": 3600,
+}
 
 
 @shared_task(name="django_sf_oauth.refresh_due", ignore_result=True, expires=EXPIRES["refresh_due"])
@@ -53,6 +68,23 @@ def prune_events() -> None:
     pruning.prune()
 
 
+@shared_task(name="django_sf_oauth.send_notices", ignore_result=True, expires=EXPIRES["send_notices"])
+def send_notices() -> None:
+    """Mails users whose connection needs them, and operators whose app Salesforce refuses."""
+    from .services import alerts, notices
+
+    alerts.send_alerts()
+    notices.send_notices()
+
+
+@shared_task(name="django_sf_oauth.send_digest", ignore_result=True, expires=EXPIRES["send_digest"])
+def send_digest() -> None:
+    """Mails operators what waits for somebody, if `DIGEST` names any."""
+    from .services import digest
+
+    digest.send_digests()
+
+
 @worker_process_shutdown.connect(dispatch_uid="django_sf_oauth.tasks")
 def _finish_exchanges(**kwargs: Any) -> None:
     """A child of a prefork worker exits without waiting for its threads, and so would lose a rotated token."""
@@ -69,5 +101,10 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
         "django_sf_oauth.prune_events": {
             "task": "django_sf_oauth.prune_events",
             "schedule": crontab(hour=3, minute=17),
+        },
+        "django_sf_oauth.send_notices": {"task": "django_sf_oauth.send_notices", "schedule": 60.0},
+        "django_sf_oauth.send_digest": {
+            "task": "django_sf_oauth.send_digest",
+            "schedule": crontab(hour=7, minute=17),
         },
     }

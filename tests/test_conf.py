@@ -63,6 +63,11 @@ def test_an_id_and_a_word_on_the_secret_are_all_that_an_app_needs() -> None:
         ("TIMEOUTS", {"wait": 1}, "timeouts", Timeouts(wait=1.0)),
         ("RATE_LIMITS", {"connect": None}, "rate_limits", {"connect": None}),
         ("FLEET_GUARD", {"count": 5}, "fleet_guard", FleetGuard(count=5)),
+        ("NOTIFY_USERS", "False", "notify_users", False),
+        ("NOTIFY_USERS", True, "notify_users", True),
+        ("SITE_URL", "https://crm.example.com/", "site_url", "https://crm.example.com"),
+        ("DIGEST", "MANAGERS, ops@example.com", "digest", ("MANAGERS", "ops@example.com")),
+        ("ALERTS", ["ops@example.com"], "alerts", ("ops@example.com",)),
     ],
 )
 def test_a_key_is_read_into_its_type(key: str, value: Any, name: str, read: Any) -> None:
@@ -82,6 +87,9 @@ def test_a_key_is_read_into_its_type(key: str, value: Any, name: str, read: Any)
         ("TIMEOUTS", PLANTED),
         ("RATE_LIMITS", PLANTED),
         ("FLEET_GUARD", {PLANTED: 1}),
+        ("NOTIFY_USERS", PLANTED),
+        ("SITE_URL", 7),
+        ("DIGEST", None),
     ],
 )
 def test_a_bad_value_is_named_and_not_printed(key: str, value: Any) -> None:
@@ -236,6 +244,10 @@ def test_the_environment_gives_the_setting() -> None:
             SALESFORCE_API_VERSION="65.0",
             SALESFORCE_SESSION_LIFETIME="900",
             SALESFORCE_HEARTBEAT="86400",
+            SALESFORCE_NOTIFY_USERS="no",
+            SALESFORCE_SITE_URL="https://crm.example.com",
+            SALESFORCE_DIGEST="MANAGERS",
+            SALESFORCE_ALERTS="ops@example.com, ADMINS",
         )
     )
 
@@ -251,6 +263,10 @@ def test_the_environment_gives_the_setting() -> None:
         api_version="65.0",
         session_lifetime=timedelta(minutes=15),
         heartbeat=timedelta(days=1),
+        notify_users=False,
+        site_url="https://crm.example.com",
+        digest=("MANAGERS",),
+        alerts=("ops@example.com", "ADMINS"),
     )
 
 

@@ -151,7 +151,7 @@ def test_connections_that_a_new_fake_knows_nothing_of_are_explained() -> None:
     from example_project.demo.banner import fake_banner
     from example_project.demo.people import known_people
 
-    words = [fake_banner(site="", panel="", people=known_people(), forgotten=count) for count in (0, 1)]
+    words = [fake_banner(site="", panel="", people=known_people(), forgotten=count, mails="") for count in (0, 1)]
 
     assert ["start with --reset" in text for text in words] == [False, True]
 

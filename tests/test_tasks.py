@@ -13,12 +13,15 @@ import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from celery.signals import before_task_publish, worker_process_shutdown
+from django.core import mail
 from django.utils import timezone
 
 from django_sf_oauth import tasks
-from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models import ConnectionEvent, Notice, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models.holds import alarm_is_new
 from django_sf_oauth.models.store import engine
 from django_sf_oauth.testing import FakeSalesforce
+from tests.factories import make_connection, make_user
 from tests.fleet import connect_many
 
 PATIENCE = 20.0  # seconds
@@ -96,6 +99,28 @@ def test_prune_events_deletes_old_events() -> None:
     assert not ConnectionEvent.objects.exists()
 
 
+@pytest.mark.django_db
+def test_send_notices_tells_users_and_operators(settings: Any) -> None:
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "ALERTS": "ops@example.com"}
+    row = make_connection(user=make_user(email="ada@example.com"), status="reconnect_required", reason="revoked")
+    Notice.objects.create(connection=row, due_at=timezone.now())
+    alarm_is_new("default", "invalid_client")
+
+    tasks.send_notices.apply()
+
+    assert [message.to for message in mail.outbox] == [["ops@example.com"], ["ada@example.com"]]
+
+
+@pytest.mark.django_db
+def test_send_digest_tells_operators(settings: Any) -> None:
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "DIGEST": "ops@example.com"}
+    make_connection(status="blocked", reason="app_blocked")
+
+    tasks.send_digest.apply()
+
+    assert [message.to for message in mail.outbox] == [["ops@example.com"]]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_refreshes_all_that_is_due_however_often_it_is_told(
     fake_salesforce: FakeSalesforce, broker: Celery
@@ -141,7 +166,7 @@ def test_a_settings_module_can_ask_for_the_schedule() -> None:
         [sys.executable, "-c", SETTINGS_MODULE], capture_output=True, text=True, check=True, timeout=30
     )
 
-    assert said.stdout.split() == ["3", "False", "False", "None"]
+    assert said.stdout.split() == ["5", "False", "False", "None"]
 
 
 def test_a_child_that_ends_waits_for_a_whole_exchange_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from .hold import Hold
 from .holds import CANARY, TRIPPED, is_in_force, put
 from .record import notify, record_all
 
-__all__ = ["LASTS", "consider", "make_canary_due", "release", "weigh"]
+__all__ = ["LASTS", "RELEASED", "consider", "make_canary_due", "release", "weigh"]
 
 logger = logging.getLogger("django_sf_oauth.holds")
 
