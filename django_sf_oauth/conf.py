@@ -69,7 +69,10 @@ class AppSettings:
     redirect_uri: str | None = None
     api_version: str = "66.0"
     session_lifetime: timedelta = timedelta(hours=2)
+    introspect: bool = True
     heartbeat: timedelta = timedelta(days=7)
+    expires_if_unused: timedelta | None = None
+    dormant_after: timedelta | None = None
     timeouts: Timeouts = Timeouts()
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
@@ -170,6 +173,13 @@ def _duration(value: timedelta | float) -> timedelta:
     return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
+def _duration_or_none(value: timedelta | float | None) -> timedelta | None:
+    duration = None if value is None else _duration(value)
+    if duration is not None and duration <= timedelta(0):
+        raise ValueError  # an empty variable, say, must not end every connection
+    return duration
+
+
 def _timeouts(value: Mapping[str, float]) -> Timeouts:
     return Timeouts(**{name: float(seconds) for name, seconds in value.items()})
 
@@ -181,7 +191,10 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "trusted_hosts": _words,
     "api_version": lambda value: str(value).removeprefix("v"),
     "session_lifetime": _duration,
+    "introspect": bool,
     "heartbeat": _duration,
+    "expires_if_unused": _duration_or_none,
+    "dormant_after": _duration_or_none,
     "timeouts": _timeouts,
     "rate_limits": dict,
     "fleet_guard": lambda value: FleetGuard(**value),
@@ -268,4 +281,6 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "API_VERSION": str,
     "SESSION_LIFETIME": float,
     "HEARTBEAT": float,
+    "EXPIRES_IF_UNUSED": float,
+    "DORMANT_AFTER": float,
 }

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django_sf_oauth.grants.contract import WATCHED, Outcome
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models.active_user import is_active
 from django_sf_oauth.models.fleet_guard import make_canary_due
 from django_sf_oauth.models.store import engine
 
@@ -141,7 +142,7 @@ def _claim_ends() -> datetime:
 
 
 def _user_is_active(row: SalesforceConnection) -> bool:
-    return bool(getattr(row.user, "is_active", True))  # a field, a property, or nothing the user model knows of
+    return is_active(row.user)
 
 
 def _ending(future: Future[Outcome], uuid: UUID) -> str:
