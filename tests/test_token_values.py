@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -66,7 +67,7 @@ def test_a_session_slides_and_what_says_its_end_does_not(token: str, expires_in:
     ids=["the-setting", "introspection", "a-lesson", "a-lesson-that-is-over"],
 )
 def test_what_was_learned_comes_before_what_was_told_and_that_before_the_setting(
-    known: dict[str, timedelta], life: timedelta
+    known: dict[str, Any], life: timedelta
 ) -> None:
     values = token_values(make_connection(**known), TokenAnswer(access_token="00D000000000001!one"), get_app())
 

@@ -52,15 +52,16 @@ def _told(connection: SalesforceConnection, app: AppSettings) -> timedelta | Non
             token_type_hint="access_token",  # noqa: S106  # the kind of token
         )
     except SalesforceOAuthError as error:
-        return _nothing(error.code)
+        return _unanswered(error.code)
     if not isinstance(answer, transport.Introspection):
-        return _nothing(answer.reason)
+        return _unanswered(answer.reason)
     if not (answer.active and answer.exp and answer.iat):
-        return _nothing("no_times")
+        return _unanswered("no_times")
     life = timedelta(seconds=answer.exp - answer.iat)
     # What is no session timeout is not the answer to this question.
-    return life if SHORTEST <= life <= LONGEST else _nothing("no_timeout")
+    return life if SHORTEST <= life <= LONGEST else _unanswered("no_timeout")
 
 
-def _nothing(reason: str) -> None:
+def _unanswered(reason: str) -> timedelta | None:
     logger.info("question=introspect unanswered reason=%s", reason)
+    return None
