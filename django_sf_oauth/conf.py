@@ -69,7 +69,10 @@ class AppSettings:
     redirect_uri: str | None = None
     api_version: str = "66.0"
     session_lifetime: timedelta = timedelta(hours=2)
+    introspect: bool = True
     heartbeat: timedelta = timedelta(days=7)
+    expires_if_unused: timedelta | None = None
+    dormant_after: timedelta | None = None
     timeouts: Timeouts = Timeouts()
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
@@ -185,6 +188,13 @@ YES = frozenset({"true", "yes", "on", "1"})
 NO = frozenset({"false", "no", "off", "0"})
 
 
+def _duration_or_none(value: timedelta | float | None) -> timedelta | None:
+    duration = None if value is None else _duration(value)
+    if duration is not None and duration <= timedelta(0):
+        raise ValueError  # an empty variable, say, must not end every connection
+    return duration
+
+
 def _timeouts(value: Mapping[str, float]) -> Timeouts:
     return Timeouts(**{name: float(seconds) for name, seconds in value.items()})
 
@@ -196,7 +206,10 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "trusted_hosts": _words,
     "api_version": lambda value: str(value).removeprefix("v"),
     "session_lifetime": _duration,
+    "introspect": bool,
     "heartbeat": _duration,
+    "expires_if_unused": _duration_or_none,
+    "dormant_after": _duration_or_none,
     "timeouts": _timeouts,
     "rate_limits": dict,
     "fleet_guard": lambda value: FleetGuard(**value),
@@ -291,4 +304,6 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "SITE_URL": str,
     "DIGEST": _words_or_commas,
     "ALERTS": _words_or_commas,
+    "EXPIRES_IF_UNUSED": float,
+    "DORMANT_AFTER": float,
 }

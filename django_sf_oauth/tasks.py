@@ -62,10 +62,14 @@ def revoke_pending() -> None:
 
 @shared_task(name="django_sf_oauth.prune_events", ignore_result=True, expires=EXPIRES["prune_events"])
 def prune_events() -> None:
-    """Deletes audit events of more than 400 days, and attempts to connect that nobody can finish any more."""
-    from .services import pruning
+    """Deletes audit events of more than 400 days, and attempts to connect that nobody can finish any more.
+
+    It also gives up what nobody has used for ``DORMANT_AFTER``, if that is set.
+    """
+    from .services import dormancy, pruning
 
     pruning.prune()
+    dormancy.expire_dormant()
 
 
 @shared_task(name="django_sf_oauth.send_notices", ignore_result=True, expires=EXPIRES["send_notices"])

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('django_sf_oauth', '0002_holds_and_fleet_guard'),
+        ('django_sf_oauth', '0003_learned_lifetime'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models.active_user import is_active
 from django_sf_oauth.models.fleet_guard import make_canary_due
 from django_sf_oauth.models.readings import seen_in
 from django_sf_oauth.models.store import engine
@@ -139,4 +140,4 @@ def _claim_ends() -> datetime:
 
 
 def _user_is_active(row: SalesforceConnection) -> bool:
-    return bool(getattr(row.user, "is_active", True))  # a field, a property, or nothing the user model knows of
+    return is_active(row.user)
