@@ -71,6 +71,7 @@ class AppSettings:
     session_lifetime: timedelta = timedelta(hours=2)
     heartbeat: timedelta = timedelta(days=7)
     timeouts: Timeouts = Timeouts()
+    refresh_rate: str | None = None
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
     breaker: Breaker = Breaker()
@@ -268,4 +269,5 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "API_VERSION": str,
     "SESSION_LIFETIME": float,
     "HEARTBEAT": float,
+    "REFRESH_RATE": str,
 }

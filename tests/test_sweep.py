@@ -14,6 +14,7 @@ from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.services import sweep
 from tests.factories import make_connection
+from tests.fleet import claim_due
 
 pytestmark = pytest.mark.django_db
 
@@ -36,19 +37,19 @@ def test_a_sweep_claims_what_is_due_longest_overdue_first() -> None:
     make_connection(next_refresh_at=None)
     make_connection(next_refresh_at=now - timedelta(hours=3), status=Status.RECONNECT_REQUIRED)
 
-    assert sweep.claim_due() == [later.pk, late.pk]
+    assert claim_due() == [later.pk, late.pk]
 
 
 def test_a_second_sweep_claims_nothing_until_the_first_claim_has_run_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection = make_connection(**due())
-    first = sweep.claim_due()
+    first = claim_due()
 
-    second = sweep.claim_due()
+    second = claim_due()
     later = timezone.now() + sweep.CLAIMED_FOR
-    monkeypatch.setattr(timezone, "now", lambda: later)
-    third = sweep.claim_due()
+    monkeypatch.setattr(sweep, "database_now", lambda alias: later)
+    third = claim_due()
 
     assert (first, second, third) == ([connection.pk], [], [connection.pk])
 
@@ -57,7 +58,7 @@ def test_a_claim_takes_no_more_than_its_limit() -> None:
     for _ in range(3):
         make_connection(**due())
 
-    assert [len(sweep.claim_due(2)) for _ in range(3)] == [2, 1, 0]
+    assert [len(claim_due(2)) for _ in range(3)] == [2, 1, 0]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -73,7 +74,7 @@ def test_sweeps_side_by_side_claim_each_connection_once() -> None:
 def claim_all() -> list[int]:
     found: list[int] = []
     try:
-        while ids := sweep.claim_due(5):
+        while ids := claim_due(5):
             found += ids
     finally:
         connections.close_all()

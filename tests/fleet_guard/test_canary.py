@@ -11,9 +11,9 @@ from django_sf_oauth.conf import get_app
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, Hold, SalesforceConnection, fleet_guard
 from django_sf_oauth.services import schedule
-from django_sf_oauth.services.sweep import claim_due
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection
+from tests.fleet import claim_due
 from tests.fleet_guard.conftest import (
     COUNT,
     MINUTE,

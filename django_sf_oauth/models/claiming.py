@@ -1,0 +1,124 @@
+"""The two statements of a sweep: the one that reads what is due, and the one that claims it.
+
+Both are put together by hand, as `update_row` is: a page is read where the last one ended, which the ORM cannot
+say so that an index serves it, and fifty thousand rows a second leave no time for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.db import connections, transaction
+
+from django_sf_oauth.grants.contract import WATCHED
+
+from .connection import SalesforceConnection
+
+__all__ = ["Due", "Group", "claim", "due_since", "in_due_order"]
+
+PAGE = 1000  # rows of one reading
+STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
+COLUMNS = "id, organization_id, app, login_url, next_refresh_at"
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Rows that fell due at one moment are told apart by their keys, however many there are.
+AFTER = {
+    "postgresql": "(next_refresh_at, id) > (%s, %s)",
+    "sqlite": "(next_refresh_at, id) > (%s, %s)",
+    # MariaDB finds no range in a comparison of pairs.
+    "mysql": "(next_refresh_at > %s OR (next_refresh_at = %s AND id > %s))",
+}
+
+
+class Group(NamedTuple):
+    """What the connections of one org by one way have in common."""
+
+    organization_id: str
+    app: str
+    login_url: str
+
+
+class Due(NamedTuple):
+    """A connection whose time has come."""
+
+    pk: int
+    group: Group
+
+
+def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
+    """The watched connections whose time has come, longest overdue first; they may be claimed as it goes on.
+
+    Each is looked at once: what has been passed is not read again, nor are the index entries of what was claimed.
+    """
+    moment, pk = _prepared(alias, LONG_AGO), 0
+    while rows := _page(alias, now, moment, pk):
+        for row in rows:
+            yield Due(row[0], Group(*row[1:4]))
+        pk, moment = rows[-1][0], rows[-1][4]
+        if len(rows) < PAGE:
+            return
+
+
+def _page(alias: str, now: datetime, moment: Any, pk: int) -> Sequence[Any]:
+    connection = connections[alias]
+    after = AFTER[connection.vendor]
+    marks = [moment, moment, pk][-after.count("%s") :]
+    sql = (
+        f"SELECT {COLUMNS} FROM {_table(connection)}"  # noqa: S608  # no value is in it
+        f" WHERE next_refresh_at <= %s AND {after} AND status IN ({STATUSES})"
+        f" ORDER BY next_refresh_at, id LIMIT {PAGE}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_prepared(alias, now), *marks])
+        return cursor.fetchall()
+
+
+def claim(alias: str, ids: Sequence[int], *, now: datetime, until: datetime) -> list[int]:
+    """Pushes the due time of those that are still due ahead to `until`; of two claims at once, one gets each.
+
+    Returns:
+        Those that it got, in the order of `ids`.
+    """
+    vendor = connections[alias].vendor
+    got = (_claim_at_once if vendor == "postgresql" else _claim_in_two_steps)(alias, ids, now, until)
+    return [pk for pk in ids if pk in got]
+
+
+def _claim_at_once(alias: str, ids: Sequence[int], now: datetime, until: datetime) -> set[int]:
+    connection = connections[alias]
+    table = _table(connection)
+    sql = (
+        f"UPDATE {table} SET next_refresh_at = %s FROM (SELECT id FROM {table}"  # noqa: S608  # no value is in it
+        f" WHERE id = ANY(%s) AND next_refresh_at <= %s AND status IN ({STATUSES})"
+        f" FOR UPDATE SKIP LOCKED) AS free WHERE {table}.id = free.id RETURNING free.id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [until, list(ids), now])
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+def _claim_in_two_steps(alias: str, ids: Sequence[int], now: datetime, until: datetime) -> set[int]:
+    skip_locked = connections[alias].features.has_select_for_update_skip_locked
+    rows = SalesforceConnection._base_manager.using(alias)
+    with transaction.atomic(using=alias):
+        due = rows.filter(pk__in=ids, next_refresh_at__lte=now, status__in=WATCHED)
+        got = set(due.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True))
+        rows.filter(pk__in=got).update(next_refresh_at=until)
+    return got
+
+
+def due_since(alias: str, now: datetime) -> datetime | None:
+    """Since when the longest overdue of the watched connections has waited."""
+    due = SalesforceConnection.objects.using(alias).due(now).values_list("next_refresh_at", flat=True)
+    return due.first()
+
+
+def _prepared(alias: str, moment: datetime) -> Any:
+    field = SalesforceConnection._meta.get_field("next_refresh_at")
+    return field.get_db_prep_value(moment, connections[alias])
+
+
+def _table(connection: Any) -> str:
+    return str(connection.ops.quote_name(SalesforceConnection._meta.db_table))
