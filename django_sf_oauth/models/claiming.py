@@ -6,6 +6,7 @@ say so that an index serves it, and fifty thousand rows a second leave no time f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from django_sf_oauth.grants.contract import WATCHED
 
 from .connection import SalesforceConnection
 
-__all__ = ["Due", "Group", "claim", "due_since", "in_due_order"]
+__all__ = ["Due", "claim", "due_since", "in_due_order"]
 
 PAGE = 1000  # rows of one reading
 STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
@@ -30,21 +31,23 @@ AFTER = {
     # MariaDB finds no range in a comparison of pairs.
     "mysql": "(next_refresh_at > %s OR (next_refresh_at = %s AND id > %s))",
 }
-
-
-class Group(NamedTuple):
-    """What the connections of one org by one way have in common."""
-
-    organization_id: str
-    app: str
-    login_url: str
+CLAIM = {
+    "postgresql": "UPDATE {table} SET next_refresh_at = %s WHERE id IN"
+    " (SELECT id FROM {table} WHERE id = ANY(%s) AND {still_due} FOR UPDATE SKIP LOCKED) RETURNING id",
+    "sqlite": "UPDATE {table} SET next_refresh_at = %s"
+    " WHERE id IN (SELECT value FROM json_each(%s)) AND {still_due} RETURNING id",
+}
 
 
 class Due(NamedTuple):
     """A connection whose time has come."""
 
     pk: int
-    group: Group
+    organization_id: str
+    app: str
+    login_url: str
+    since: Any = None
+    """As the database tells it; None once it waits for its turn."""
 
 
 def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
@@ -54,9 +57,8 @@ def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
     """
     moment, pk = _prepared(alias, LONG_AGO), 0
     while rows := _page(alias, now, moment, pk):
-        for row in rows:
-            yield Due(row[0], Group(*row[1:4]))
-        pk, moment = rows[-1][0], rows[-1][4]
+        yield from map(Due._make, rows)
+        pk, *_, moment = rows[-1]
         if len(rows) < PAGE:
             return
 
@@ -81,21 +83,20 @@ def claim(alias: str, ids: Sequence[int], *, now: datetime, until: datetime) -> 
     Returns:
         Those that it got, in the order of `ids`.
     """
-    vendor = connections[alias].vendor
-    got = (_claim_at_once if vendor == "postgresql" else _claim_in_two_steps)(alias, ids, now, until)
+    connection = connections[alias]
+    at_once = connection.vendor in CLAIM and connection.features.can_return_rows_from_bulk_insert
+    got = (_claim_at_once if at_once else _claim_in_two_steps)(alias, ids, now, until)
     return [pk for pk in ids if pk in got]
 
 
 def _claim_at_once(alias: str, ids: Sequence[int], now: datetime, until: datetime) -> set[int]:
     connection = connections[alias]
-    table = _table(connection)
-    sql = (
-        f"UPDATE {table} SET next_refresh_at = %s FROM (SELECT id FROM {table}"  # noqa: S608  # no value is in it
-        f" WHERE id = ANY(%s) AND next_refresh_at <= %s AND status IN ({STATUSES})"
-        f" FOR UPDATE SKIP LOCKED) AS free WHERE {table}.id = free.id RETURNING free.id"
+    sql = CLAIM[connection.vendor].format(
+        table=_table(connection), still_due=f"next_refresh_at <= %s AND status IN ({STATUSES})"
     )
+    keys = list(ids) if connection.vendor == "postgresql" else json.dumps(list(ids))
     with connection.cursor() as cursor:
-        cursor.execute(sql, [until, list(ids), now])
+        cursor.execute(sql, [_prepared(alias, until), keys, _prepared(alias, now)])
         return {pk for (pk,) in cursor.fetchall()}
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django_sf_oauth.conf import get_apps
 from django_sf_oauth.models.budget import Rate, locked_budgets, scope_of
-from django_sf_oauth.models.claiming import Due, Group, claim
+from django_sf_oauth.models.claiming import Due, claim
 from django_sf_oauth.protocol.hosts import host_of
 
 from .rate_limits import parse_rate
@@ -34,7 +34,7 @@ class Pace:
 
     def allows(self, one: Due) -> bool:
         """Whether it is worth trying: nothing is known yet that speaks against it."""
-        return one.group.app not in self._rates or _scope(one.group) not in self._spent
+        return one.app not in self._rates or _scope(one) not in self._spent
 
     def claim(self, chosen: Sequence[Due]) -> list[int]:
         """Claims those that are still due, as far as the rates allow.
@@ -42,10 +42,10 @@ class Pace:
         Returns:
             The primary keys of what was claimed.
         """
-        limited = {one.pk: _scope(one.group) for one in chosen if one.group.app in self._rates}
+        limited = {one.pk: _scope(one) for one in chosen if one.app in self._rates}
         if not limited:
             return self._claim([one.pk for one in chosen])
-        rates = {limited[one.pk]: self._rates[one.group.app] for one in chosen if one.pk in limited}
+        rates = {limited[one.pk]: self._rates[one.app] for one in chosen if one.pk in limited}
         with locked_budgets(self._alias, rates, now=self._now, ahead=INTERVAL) as budgets:
             over = {pk for pk, scope in limited.items() if not budgets[scope].take()}
             claimed = self._claim([one.pk for one in chosen if one.pk not in over])
@@ -64,5 +64,5 @@ def _rates() -> Mapping[str, Rate]:
     return {alias: Rate(count=count, window=window) for alias, (count, window) in limited.items()}
 
 
-def _scope(group: Group) -> str:
-    return scope_of(group.app, host_of(group.login_url))
+def _scope(one: Due) -> str:
+    return scope_of(one.app, host_of(one.login_url))

@@ -6,10 +6,11 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from django_sf_oauth.models.claiming import Due, Group
+from django_sf_oauth.models.claiming import Due
 
 __all__ = ["in_turns"]
 
+Way = tuple[str, str, str]  # org, app, login URL
 SHARE = 100  # of a sweep's limit, one org gets a hundredth before the others have had their turn
 
 
@@ -21,24 +22,36 @@ def in_turns(due: Iterable[Due], *, limit: int) -> Iterator[Due]:
 
     Args:
         due: longest overdue first.
-        limit: how many will be taken at most. So many are kept back, not all that are due.
+        limit: how many will be taken at most. About so many are kept back, and not all that are due.
     """
     share = max(1, limit // SHARE)
     taken: Counter[str] = Counter()
-    waiting: dict[Group, array[int]] = {}
+    waiting = _Waiting(limit)
     for one in due:
-        if taken[one.group.organization_id] < share:
-            taken[one.group.organization_id] += 1
+        if taken[one.organization_id] < share:
+            taken[one.organization_id] += 1
             yield one
-        elif one.group not in waiting:
-            waiting[one.group] = array("q", [one.pk])
-        elif len(waiting[one.group]) < limit // len(waiting):
-            waiting[one.group].append(one.pk)
-    yield from _round_robin(waiting)
+        else:
+            waiting.add(one)
+    yield from waiting.in_turns()
 
 
-def _round_robin(waiting: dict[Group, array[int]]) -> Iterator[Due]:
-    turn = 0
-    while waiting := {group: pks for group, pks in waiting.items() if turn < len(pks)}:
-        yield from (Due(pks[turn], group) for group, pks in waiting.items())
-        turn += 1
+class _Waiting:
+    """Those that have to wait until the others have had their turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._kept = limit, 0
+        self._keys: dict[Way, array[int]] = {}
+
+    def add(self, one: Due) -> None:
+        """Keeps it; but when there are enough, only if its org has less than an equal share of the room."""
+        keys = self._keys.setdefault(one[1:4], array("q"))
+        if self._kept < self._limit or len(keys) < self._limit // len(self._keys):
+            keys.append(one.pk)
+            self._kept += 1
+
+    def in_turns(self) -> Iterator[Due]:
+        turn, left = 0, self._keys
+        while left := {way: keys for way, keys in left.items() if turn < len(keys)}:
+            yield from (Due(keys[turn], *way) for way, keys in left.items())
+            turn += 1
