@@ -87,7 +87,7 @@ def fill(number: int) -> None:
         f"INSERT INTO {table} ({', '.join(values)}) SELECT {', '.join(values.values())}"  # noqa: S608  # ours
         f" FROM {table} AS one, {SERIES[vendor].format(number=number)} WHERE one.id = {template.pk}"
     )
-    _tidy(vendor, table)
+    _execute(f"VACUUM (ANALYZE) {table}" if vendor == "postgresql" else "ANALYZE")
 
 
 def let_be_due(*, unfair: bool = False) -> None:
@@ -104,11 +104,8 @@ def let_be_due(*, unfair: bool = False) -> None:
             f"UPDATE {table} SET next_refresh_at = {day_before}, organization_id = '{BIG_ORG}'"  # noqa: S608
             " WHERE id % 40 = 0"
         )
-    _tidy(vendor, table)
-
-
-def _tidy(vendor: str, table: str) -> None:
-    _execute(f"VACUUM (ANALYZE) {table}" if vendor == "postgresql" else "ANALYZE")
+    if vendor == "postgresql":
+        _execute(f"VACUUM {table}")
 
 
 def _execute(sql: str) -> None:

@@ -46,8 +46,9 @@ class Budget:
         self.left -= 1
         return self.left >= 0
 
-    def spend(self, number: int) -> None:
-        self.until += number * self.rate.window / self.rate.count
+    def spend(self) -> None:
+        """Notes one that was claimed."""
+        self.until += self.rate.window / self.rate.count
 
 
 def scope_of(app: str, host: str) -> str:

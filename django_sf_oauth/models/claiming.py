@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -22,7 +22,7 @@ __all__ = ["Due", "claim", "due_since", "in_due_order"]
 PAGE = 1000  # rows of one reading
 STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
 COLUMNS = "id, organization_id, app, login_url, next_refresh_at"
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+EVER = timedelta(days=36500)
 
 # Rows that fell due at one moment are told apart by their keys, however many there are.
 AFTER = {
@@ -55,7 +55,7 @@ def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
 
     Each is looked at once: what has been passed is not read again, nor are the index entries of what was claimed.
     """
-    moment, pk = _prepared(alias, LONG_AGO), 0
+    moment, pk = _prepared(alias, now - EVER), 0
     while rows := _page(alias, now, moment, pk):
         yield from map(Due._make, rows)
         pk, *_, moment = rows[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -49,9 +48,11 @@ class Pace:
         with locked_budgets(self._alias, rates, now=self._now, ahead=INTERVAL) as budgets:
             over = {pk for pk, scope in limited.items() if not budgets[scope].take()}
             claimed = self._claim([one.pk for one in chosen if one.pk not in over])
-            for scope, number in Counter(limited[pk] for pk in claimed if pk in limited).items():
-                budgets[scope].spend(number)
-        self._spent |= {limited[pk] for pk in over}
+            for pk in limited.keys() & set(claimed):
+                budgets[limited[pk]].spend()
+        # What another sweep got instead may leave room for more.
+        got_less = {limited[pk] for pk in limited.keys() - over - set(claimed)}
+        self._spent |= {limited[pk] for pk in over} - got_less
         return claimed
 
     def _claim(self, ids: Sequence[int]) -> list[int]:
