@@ -25,8 +25,8 @@ COLUMNS = "id, organization_id, app, login_url, next_refresh_at"
 EVER = timedelta(days=36500)
 
 IS_DUE = {
-    # The planner does not look into the brackets. From a value it would conclude, by statistics that are older than
-    # what is due now, that very few rows are, and each time read all of them and sort.
+    # The planner does not look into the brackets. From a value it would conclude, by statistics that are older
+    # than what is due now, that very few rows are, and each time read all of them and sort.
     "postgresql": f"next_refresh_at <= (SELECT %s) AND status IN ({STATUSES})",
     "sqlite": f"next_refresh_at <= %s AND status IN ({STATUSES})",
     "mysql": f"next_refresh_at <= %s AND status IN ({STATUSES})",
@@ -70,7 +70,7 @@ def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
             return
 
 
-def _page(alias: str, now: datetime, moment: Any, pk: int) -> Sequence[Any]:
+def _page(alias: str, now: datetime, moment: Any, pk: int) -> Any:
     connection = connections[alias]
     after = AFTER[connection.vendor]
     marks = [moment, moment, pk][-after.count("%s") :]
