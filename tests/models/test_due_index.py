@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.due_index import DueIndex
 
 NAME = "sf_oauth_due_first"
+MIGRATION = ("django_sf_oauth", "0005_due_index")
 
 pytestmark = pytest.mark.django_db
 
@@ -53,3 +57,24 @@ def test_a_migration_that_was_interrupted_can_be_run_again() -> None:
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, SalesforceConnection._meta.db_table)
     assert found[NAME]["columns"] == ["next_refresh_at", "id"]
+
+
+class Elsewhere:
+    """A router that keeps the tables out of this database."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return False
+
+
+def test_nothing_is_built_or_dropped_where_the_table_is_not(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    loader = MigrationLoader(connection)
+    migration = loader.get_migration(*MIGRATION)
+    before, after = loader.project_state(MIGRATION, at_end=False), loader.project_state(MIGRATION)
+    editor = connection.schema_editor(collect_sql=True)
+
+    for operation in migration.operations:
+        operation.database_forwards("django_sf_oauth", editor, before, after)
+        operation.database_backwards("django_sf_oauth", editor, after, before)
+
+    assert editor.collected_sql == []
