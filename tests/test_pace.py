@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -35,11 +34,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def due(clock: Clock) -> Iterator[None]:
+def due(clock: Clock) -> None:
     user = make_user()
     for _ in range(40):
         make_connection(user=user, next_refresh_at=clock.now - MINUTE)
-    return
 
 
 def claimed() -> int:

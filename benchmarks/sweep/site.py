@@ -76,7 +76,9 @@ def fill(number: int) -> None:
 
     template = connect(is_default=None)
     vendor, table = connection.vendor, template._meta.db_table
-    values = {field.column: f"one.{field.column}" for field in template._meta.concrete_fields} | {
+    values: dict[str, str] = {
+        str(field.column): f"one.{field.column}" for field in template._meta.concrete_fields
+    } | {
         "uuid": UUID[vendor],
         "organization_id": f"'00D' || ({10**11} + i % {ORGS}) || 'AAA'",
         "salesforce_user_id": "'005' || i",
