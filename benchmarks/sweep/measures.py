@@ -16,7 +16,7 @@ from .site import let_be_due
 
 __all__ = ["claiming", "longest_statement", "memory", "plans", "selection", "sweep"]
 
-ROUNDS = 3
+ROUNDS = 2
 BARE = (
     "SELECT id, organization_id, app, login_url, next_refresh_at FROM django_sf_oauth_salesforceconnection"
     " WHERE next_refresh_at <= %s AND status IN ('active', 'blocked') ORDER BY next_refresh_at LIMIT 1000"

@@ -12,7 +12,7 @@ from .site import let_be_due, set_up
 __all__ = ["claiming_side_by_side", "work"]
 
 WORKERS = 4
-ROUNDS = 3
+ROUNDS = 2
 
 
 def claiming_side_by_side(due: int) -> float:
