@@ -111,6 +111,15 @@ def test_a_sweep_reads_on_where_the_last_page_ended(monkeypatch: pytest.MonkeyPa
     assert claim_due() == pks(rows)
 
 
+def test_a_site_without_time_zones_is_swept_alike(settings: Any) -> None:
+    settings.USE_TZ = False
+    rows = [make_connection(**due()) for _ in range(2)]
+    make_connection(next_refresh_at=timezone.now() + timedelta(minutes=10))
+
+    assert 60 <= sweep.oldest_due_age() < 90
+    assert (claim_due(), claim_due()) == (pks(rows), [])
+
+
 def test_a_sweep_of_nothing_claims_nothing() -> None:
     row = make_connection(**due())
 

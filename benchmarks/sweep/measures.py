@@ -48,6 +48,8 @@ def selection() -> float:
     from django_sf_oauth.models.claiming import PAGE, in_due_order
 
     let_be_due()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")  # the bare query needs statistics of this moment, or sorts all that is due
     now = timezone.now()
 
     def bare() -> object:
