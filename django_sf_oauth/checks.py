@@ -43,6 +43,7 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 OAUTH_PATH = "/services/oauth2"
+RATE_HINT = "Such as '20/m': a number, a slash, and one of s, m, h, d. None switches it off."
 HINTS = {
     "no_client_id": "Is the environment variable set that it is read from?",
     "no_client_secret": "Set it, or None if the connected app is a public client.",
@@ -60,7 +61,7 @@ def _warning(number: int, message: str, hint: str | None = None) -> CheckMessage
 
 @checks.register(checks.Tags.security)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 to E009, E014, E017, W004: ``SALESFORCE_OAUTH``."""
+    """E001 to E009, E014, E016, E017, W004: ``SALESFORCE_OAUTH``."""
     mapping = getattr(settings, conf.SETTING, None)
     if not isinstance(mapping, Mapping) or not isinstance(mapping.get("APPS", {}), Mapping):
         hint = "Set CLIENT_ID and CLIENT_SECRET, or several apps under APPS."
@@ -133,8 +134,9 @@ def _rates(app: AppSettings) -> Found:
         if name not in NAMES:
             yield _error(8, f"RATE_LIMITS has an unknown key {name!r}.", _did_you_mean(name, NAMES))
         elif rate is not None and not _is_rate(rate):
-            hint = "Such as '20/m': a number, a slash, and one of s, m, h, d. None switches it off."
-            yield _error(8, f"RATE_LIMITS[{name!r}] of the app {app.alias!r} is no rate.", hint)
+            yield _error(8, f"RATE_LIMITS[{name!r}] of the app {app.alias!r} is no rate.", RATE_HINT)
+    if app.refresh_rate is not None and not _is_rate(app.refresh_rate):
+        yield _error(16, f"REFRESH_RATE of the app {app.alias!r} is no rate.", RATE_HINT)
 
 
 def _is_rate(rate: Any) -> bool:

@@ -74,6 +74,7 @@ class AppSettings:
     expires_if_unused: timedelta | None = None
     dormant_after: timedelta | None = None
     timeouts: Timeouts = Timeouts()
+    refresh_rate: str | None = None
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
     breaker: Breaker = Breaker()
@@ -306,4 +307,5 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "ALERTS": _words_or_commas,
     "EXPIRES_IF_UNUSED": float,
     "DORMANT_AFTER": float,
+    "REFRESH_RATE": str,
 }

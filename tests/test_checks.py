@@ -99,6 +99,8 @@ def test_the_settings_of_the_tests_are_right() -> None:
         pytest.param(app(RATE_LIMITS={"connect": 20}), ["E008"], id="rate-as-number"),
         pytest.param(app(RATE_LIMITS={"conect": "20/m"}), ["E008"], id="unknown-rate"),
         pytest.param(app(RATE_LIMITS={"connect": None, "callback": "1/s"}), [], id="rate-switched-off"),
+        pytest.param(app(REFRESH_RATE="often"), ["E016"], id="no-refresh-rate"),
+        pytest.param(app(REFRESH_RATE="50/s"), [], id="refresh-rate"),
         pytest.param(app(FLEET_GUARD={"count": 0}), ["E014"], id="guard-of-nobody"),
         pytest.param(app(FLEET_GUARD={"window": "600"}), ["E014"], id="window-as-text"),
         pytest.param(app(FLEET_GUARD={"share": 1.5}), ["E014"], id="share-of-more-than-all"),

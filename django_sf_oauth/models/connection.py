@@ -22,6 +22,7 @@ from django_sf_oauth.grants.landing import landing
 from django_sf_oauth.grants.outcome import raise_unless_active, raise_unless_renewed
 
 from .active_user import raise_unless_active_user
+from .due_index import DueIndex
 from .fenced_save import GuardedModel
 from .kill_switch import kill_switch
 from .lifetime import interval_of_notes, learn, note_use, refused
@@ -147,7 +148,7 @@ class SalesforceConnection(GuardedModel):
             ),
             models.UniqueConstraint(fields=["user", "is_default"], name="sf_oauth_one_default"),
         ]
-        indexes = [models.Index(fields=["next_refresh_at"], name="sf_oauth_due")]
+        indexes = [DueIndex(fields=["next_refresh_at", "id"], name="sf_oauth_due_first")]
 
     def __str__(self) -> str:
         return self.username or f"{self.organization_id}/{self.salesforce_user_id}"

@@ -64,12 +64,15 @@ def test_due_refreshes_all_that_is_due(run: Run, fake_salesforce: FakeSalesforce
     assert (ran.code, ran.json) == (0, {"renewed": 3})
 
 
-def test_a_dry_run_says_how_many_are_due_and_claims_none(run: Run, fake_salesforce: FakeSalesforce) -> None:
-    connection = connect_one(fake_salesforce, **due())
+def test_a_dry_run_says_how_many_are_due_since_when_and_claims_none(
+    run: Run, fake_salesforce: FakeSalesforce
+) -> None:
+    connection = connect_one(fake_salesforce, next_refresh_at=timezone.now() - timedelta(hours=1))
 
-    ran = run("sf_oauth_refresh", "--due", "--dry-run")
+    ran = run("sf_oauth_refresh", "--due", "--dry-run", "--json")
 
-    assert ran.out == "to refresh: 1\n"
+    assert ran.json["to_refresh"] == 1
+    assert 3600 <= ran.json["oldest_due_age"] < 3700
     assert SalesforceConnection.objects.due(timezone.now()).get() == connection
     assert fake_salesforce.token_requests == 0
 

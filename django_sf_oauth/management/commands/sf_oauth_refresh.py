@@ -17,6 +17,7 @@ from django_sf_oauth.management.command import USAGE
 from django_sf_oauth.management.command import Command as BaseCommand
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.services import schedule
+from django_sf_oauth.services.sweep import oldest_due_age, refresh_due
 
 NO_HURRY = 7 * 24 * 3600.0  # seconds; an operator stops the command, no worker's time limit does
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -58,7 +59,8 @@ class Command(BaseCommand):
         if not self.selection(options).is_empty:
             raise CommandError("--due chooses by itself: name no connections.", returncode=USAGE)
         if options["dry_run"]:
-            self.report({"to_refresh": SalesforceConnection.objects.due(timezone.now()).count()}, options)
+            due = SalesforceConnection.objects.due(timezone.now()).count()
+            self.report({"to_refresh": due, "oldest_due_age": int(oldest_due_age())}, options)
         elif options["loop"]:
             self._loop(options)
         else:
@@ -76,7 +78,7 @@ class Command(BaseCommand):
 def sweep() -> Counter[str]:
     """Claims and refreshes, batch after batch, all that is due now."""
     counts: Counter[str] = Counter()
-    schedule.refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
+    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
     return counts
 
 
