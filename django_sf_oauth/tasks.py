@@ -22,9 +22,9 @@ EXPIRES = {"refresh_due": 60, "refresh_connections": 300, "revoke_pending": 300,
 @shared_task(name="django_sf_oauth.refresh_due", ignore_result=True, expires=EXPIRES["refresh_due"])
 def refresh_due() -> None:
     """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
-    from .services import schedule
+    from .services import sweep
 
-    schedule.refresh_due(refresh_connections.delay)
+    sweep.refresh_due(refresh_connections.delay)
 
 
 @shared_task(

@@ -15,6 +15,7 @@ from django_sf_oauth.exceptions import SalesforceOAuthError
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, SalesforceConnection
 from django_sf_oauth.services import schedule
+from django_sf_oauth.services.sweep import refresh_due
 from django_sf_oauth.testing import FakeSalesforce
 from tests.fleet import connect_many
 
@@ -127,5 +128,5 @@ WELL = (Status.ACTIVE, "", "")
 
 def sweep() -> Counter[str]:
     counts: Counter[str] = Counter()
-    schedule.refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
+    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
     return counts

@@ -17,6 +17,7 @@ from django_sf_oauth.management.command import USAGE
 from django_sf_oauth.management.command import Command as BaseCommand
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.services import schedule
+from django_sf_oauth.services.sweep import refresh_due
 
 NO_HURRY = 7 * 24 * 3600.0  # seconds; an operator stops the command, no worker's time limit does
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -76,7 +77,7 @@ class Command(BaseCommand):
 def sweep() -> Counter[str]:
     """Claims and refreshes, batch after batch, all that is due now."""
     counts: Counter[str] = Counter()
-    schedule.refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
+    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
     return counts
 
 
