@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Task
+from kombu import Queue
 
 __all__ = ["room"]
 
@@ -22,19 +23,20 @@ def room(receiver: AnyTask, *, sender: AnyTask, most: int) -> int:
     """
     try:
         queue = _queue(receiver)
-        return max(int(queue == _queue(sender)), most - _waiting(receiver, queue))
+        return max(int(queue.name == _queue(sender).name), most - _waiting(receiver, queue))
     except Exception:
-        # No such queue yet, a transport that cannot count, a broker that is away: sending will tell.
+        # A transport that cannot count, a broker that is away, a router that names no queue: sending will tell.
         return most
 
 
-def _queue(task: AnyTask) -> str:
-    name: str = task.app.amqp.router.route({}, task.name)["queue"].name
-    return name
+def _queue(task: AnyTask) -> Queue:
+    queue: Queue = task.app.amqp.router.route({}, task.name)["queue"]
+    return queue
 
 
-def _waiting(task: AnyTask, queue: str) -> int:
-    # A connection and a channel of its own: RabbitMQ closes a channel that asks for a queue that is not there.
+def _waiting(task: AnyTask, queue: Queue) -> int:
     with task.app.connection_for_write() as connection, connection.channel() as channel:
-        found: int = channel.queue_declare(queue, passive=True).message_count  # type: ignore[attr-defined]
-    return found
+        # As for sending: asked passively, kombu finds no queue of a Redis with a `global_keyprefix`.
+        declared: Any = queue.bind(channel).queue_declare()
+        count: int = declared.message_count
+    return count
