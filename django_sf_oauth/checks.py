@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import inf
 from typing import Any
 
 from django.conf import settings
@@ -21,12 +22,23 @@ from .models import SalesforceConnection
 from .protocol.hosts import host_of, is_login_host, is_trusted_url
 from .protocol.tokens import missing_scopes
 from .services.rate_limits import NAMES, parse_rate
+from .services.schedule import BUDGET, GRACE
 
-__all__ = ["check_database", "check_keys", "check_middleware", "check_sessions", "check_settings", "check_urls"]
+__all__ = [
+    "check_database",
+    "check_keys",
+    "check_middleware",
+    "check_sessions",
+    "check_settings",
+    "check_tasks",
+    "check_urls",
+]
 
 Found = Iterator[CheckMessage]
 
 MIDDLEWARE = "django_sf_oauth.middleware.SalesforceMiddleware"
+BATCH_TASK = "django_sf_oauth.refresh_connections"
+LONGEST_BATCH = BUDGET + GRACE  # seconds
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
@@ -244,6 +256,26 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
         hint = 'Add path("salesforce/", include("django_sf_oauth.urls")) to your urlpatterns.'
         return [_warning(7, "The URLs of django_sf_oauth are not included.", hint)]
     return []
+
+
+@checks.register
+def check_tasks(**kwargs: Any) -> list[CheckMessage]:
+    """E018: a time limit that kills a batch amid its exchanges."""
+    annotations = getattr(settings, "CELERY_TASK_ANNOTATIONS", None)
+    if not isinstance(annotations, Mapping):
+        return []
+    given = {**annotations.get("*", {}), **annotations.get(BATCH_TASK, {})}
+    limits = [given[name] for name in ("time_limit", "soft_time_limit") if given.get(name)]
+    if min(limits, default=inf) >= LONGEST_BATCH:
+        return []
+    return [
+        _error(
+            18,
+            "CELERY_TASK_ANNOTATIONS limits django_sf_oauth.refresh_connections to less than a batch takes: "
+            "tokens that Salesforce has just rotated would be lost.",
+            f"The task has limits of its own. Leave them as they are, or at {LONGEST_BATCH:.0f} seconds at least.",
+        )
+    ]
 
 
 @checks.register

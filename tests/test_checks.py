@@ -258,3 +258,19 @@ def test_sqlite_is_asked_for_its_log_and_for_immediate_transactions(
 def test_a_database_that_commits_nothing_by_itself_is_refused() -> None:
     with mock.patch.dict(connections["default"].settings_dict, AUTOCOMMIT=False):
         assert ids(checks.check_database()) == ["E015"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        pytest.param(None, [], id="none"),
+        pytest.param([{"*": {"time_limit": 30}}], [], id="a list, which is not looked into"),
+        pytest.param({"*": {"rate_limit": "10/s"}}, [], id="no limit of time"),
+        pytest.param({"*": {"time_limit": 30}}, ["E018"], id="all tasks"),
+        pytest.param({checks.BATCH_TASK: {"soft_time_limit": 300}}, ["E018"], id="a soft limit"),
+        pytest.param({"*": {"time_limit": 30}, checks.BATCH_TASK: {"time_limit": 900}}, [], id="all others"),
+    ],
+)
+def test_a_batch_needs_time_to_end(annotations: Any, expected: list[str]) -> None:
+    with override_settings(CELERY_TASK_ANNOTATIONS=annotations):
+        assert ids(checks.check_tasks()) == expected
