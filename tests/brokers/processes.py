@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 
 from tests.races.site import SOON
 
@@ -49,8 +50,11 @@ class Process:
 
     def end(self) -> str:
         """Lets it finish what it has begun, and returns all that it wrote."""
-        if self._process.poll() is None:
-            self._process.terminate()
+        self._process.terminate()
+        try:
             self._process.wait(SOON)
+        finally:
+            with suppress(ProcessLookupError):
+                self.kill()
         with self._output:
             return self.said()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil
 from typing import Any
 
 from celery import Celery
@@ -69,12 +70,10 @@ class Site:
             for one, user in enumerate(users)
         )
 
-    def sweep(self) -> None:
-        """Hands over all that is due, however much it is."""
-        self.sweep_to(tasks.refresh_connections.delay)
-
-    def sweep_to(self, hand_over: Callable[[list[int]], object]) -> None:
-        sweep.refresh_due(hand_over, limit=10**6, batch=self.batch)
+    def sweep(self, hand_over: Callable[[list[int]], object] | None = None) -> int:
+        """Hands over all that is due, however much it is. Returns how many batches it makes."""
+        send = hand_over or tasks.refresh_connections.delay  # looked up now: of the app that is current
+        return ceil(sweep.refresh_due(send, limit=10**6, batch=self.batch) / self.batch)
 
     def let_claims_end(self) -> None:
         """Stands for the five minutes after which what was handed over is due again."""

@@ -33,7 +33,7 @@ def test_what_was_lost_on_the_broker_is_handed_over_again(site: Site, number: in
 
 def test_what_came_too_late_is_handed_over_again(site: Site, number: int) -> None:
     site.connect(number)
-    site.sweep_to(lambda ids: tasks.refresh_connections.apply_async((ids,), expires=0.001))
+    site.sweep(lambda ids: tasks.refresh_connections.apply_async((ids,), expires=0.001))
     tasks.refresh_connections.delay([])
 
     with site.worker() as worker:
@@ -55,7 +55,7 @@ def test_what_comes_twice_is_refreshed_once(site: Site, number: int) -> None:
     site.connect(number)
 
     with site.worker():
-        site.sweep_to(send_twice)
+        site.sweep(send_twice)
         site.wait_until_settled()
 
     assert site.endings == {RENEWED: number}
