@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import ceil
 from typing import Any
 
 from celery import Celery
@@ -70,10 +69,10 @@ class Site:
             for one, user in enumerate(users)
         )
 
-    def sweep(self, hand_over: Callable[[list[int]], object] | None = None) -> int:
-        """Hands over all that is due, however much it is. Returns how many batches it makes."""
+    def sweep(self, hand_over: Callable[[list[int]], object] | None = None) -> None:
+        """Hands over all that is due, however much it is."""
         send = hand_over or tasks.refresh_connections.delay  # looked up now: of the app that is current
-        return ceil(sweep.refresh_due(send, limit=10**6, batch=self.batch) / self.batch)
+        sweep.refresh_due(send, limit=10**6, batch=self.batch)
 
     def let_claims_end(self) -> None:
         """Stands for the five minutes after which what was handed over is due again."""
