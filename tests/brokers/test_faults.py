@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
 from tests.brokers.site import RENEWED, Site
 from tests.faults.databases import server_only
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), server_only]
 
 ANSWERS_AFTER = 1.0  # seconds: for a test to act while many are in flight
 SOME = 20
-IN_FLIGHT = 2 * 64  # at most, in two processes
+IN_FLIGHT = 2 * THREADS  # at most, in two processes
 LOST = ("reconnect_required", "rotation_lost", 1)
 
 
