@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from .protocol.hosts import host_of, is_login_host, is_trusted_url
 from .protocol.tokens import missing_scopes
 from .services.mails import operators
 from .services.rate_limits import NAMES, parse_rate
+from .services.schedule import BUDGET, GRACE
 
 __all__ = [
     "check_database",
@@ -32,6 +34,7 @@ __all__ = [
     "check_middleware",
     "check_sessions",
     "check_settings",
+    "check_tasks",
     "check_urls",
 ]
 
@@ -39,6 +42,8 @@ Found = Iterator[CheckMessage]
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 MIDDLEWARE = "django_sf_oauth.middleware.SalesforceMiddleware"
+BATCH_TASK = "django_sf_oauth.refresh_connections"
+LONGEST_BATCH = BUDGET + GRACE  # seconds
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
@@ -308,6 +313,26 @@ def _waits_for_ever() -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Django 6.1 warns whoever reads them
         return bool(settings.EMAIL_BACKEND == SMTP and settings.EMAIL_TIMEOUT is None)
+
+
+@checks.register
+def check_tasks(**kwargs: Any) -> list[CheckMessage]:
+    """E018: a time limit that kills a batch amid its exchanges."""
+    annotations = getattr(settings, "CELERY_TASK_ANNOTATIONS", None)
+    if not isinstance(annotations, Mapping):
+        return []
+    given = {**annotations.get("*", {}), **annotations.get(BATCH_TASK, {})}
+    limits = [given[name] for name in ("time_limit", "soft_time_limit") if given.get(name)]
+    if min(limits, default=inf) >= LONGEST_BATCH:
+        return []
+    return [
+        _error(
+            18,
+            "CELERY_TASK_ANNOTATIONS limits django_sf_oauth.refresh_connections to less than a batch takes: "
+            "tokens that Salesforce has just rotated would be lost.",
+            f"The task has limits of its own. Leave them as they are, or at {LONGEST_BATCH:.0f} seconds at least.",
+        )
+    ]
 
 
 @checks.register

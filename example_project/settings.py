@@ -86,17 +86,17 @@ TEMPLATES = [
         },
     },
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": VAR / ("fake.sqlite3" if USES_FAKE else "site.sqlite3"),
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            # With a write-ahead log the refresher can write while a page reads.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        },
-    }
+# A file, unless DATABASE_URL names a server, as postgres://….
+FILE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": VAR / ("fake.sqlite3" if USES_FAKE else "site.sqlite3"),
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        # With a write-ahead log the refresher can write while a page reads.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    },
 }
+DATABASES = {"default": env.db_url("DATABASE_URL") if "DATABASE_URL" in env else FILE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

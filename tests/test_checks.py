@@ -330,3 +330,19 @@ def test_before_mailers_it_is_another_setting(backend: str, timeout: int | None,
 def test_a_site_that_sends_no_mails_is_asked_for_no_timeout() -> None:
     with override_settings(SALESFORCE_OAUTH=app(NOTIFY_USERS=False), MAILERS={}):
         assert checks.check_mails() == []
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        pytest.param(None, [], id="none"),
+        pytest.param([{"*": {"time_limit": 30}}], [], id="a list, which is not looked into"),
+        pytest.param({"*": {"rate_limit": "10/s"}}, [], id="no limit of time"),
+        pytest.param({"*": {"time_limit": 30}}, ["E018"], id="all tasks"),
+        pytest.param({checks.BATCH_TASK: {"soft_time_limit": 300}}, ["E018"], id="a soft limit"),
+        pytest.param({"*": {"time_limit": 30}, checks.BATCH_TASK: {"time_limit": 900}}, [], id="all others"),
+    ],
+)
+def test_a_batch_needs_time_to_end(annotations: Any, expected: list[str]) -> None:
+    with override_settings(CELERY_TASK_ANNOTATIONS=annotations):
+        assert ids(checks.check_tasks()) == expected

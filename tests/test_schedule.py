@@ -223,3 +223,15 @@ def test_a_batch_whose_exchanges_hang_ends_when_its_budget_is_spent(
     counts = schedule.refresh_connections(pks(rows), budget=0.2, grace=0.05)
 
     assert counts == {"under_way": 2, "postponed": 3}
+
+
+def test_a_worker_whose_clock_is_slow_skips_nothing_that_was_claimed(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep claims by the database's clock."""
+    claimed_until = timezone.now() + CLAIMED_FOR
+    rows = connect_many(fake_salesforce, 2, next_refresh_at=claimed_until)
+    slow = timezone.now() - timedelta(seconds=30)
+    monkeypatch.setattr(timezone, "now", lambda: slow)
+
+    assert schedule.refresh_connections(pks(rows)) == {"renewed": 2}

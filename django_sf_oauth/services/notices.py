@@ -20,6 +20,7 @@ from django.utils import timezone
 from django_sf_oauth.conf import get_app
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import Hold, Notice, SalesforceConnection
+from django_sf_oauth.models.active_user import is_active
 from django_sf_oauth.models.holds import TRIPPED
 from django_sf_oauth.models.notice import NoticeQuerySet
 
@@ -95,7 +96,7 @@ def _is_held(connection: SalesforceConnection) -> bool:
 
 def _is_wanted(connection: SalesforceConnection) -> bool:
     user = connection.user
-    return bool(getattr(user, "is_active", True)) and bool(address_of(user)) and is_told(user)
+    return is_active(user) and bool(address_of(user)) and is_told(user)
 
 
 def _send(notice: Notice) -> str:

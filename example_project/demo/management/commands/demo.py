@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 from django.urls import reverse
 
 from django_sf_oauth.models import SalesforceConnection
@@ -37,6 +38,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = Stop()
+        if options["reset"] and connection.vendor != "sqlite":
+            raise CommandError("--reset deletes a file, and DATABASE_URL names a server: empty that one yourself.")
         port, fake_port = _ports(options["port"], options["fake_port"])
         self._say("Starting …")
         people = _prepare(reset=options["reset"])
