@@ -25,7 +25,7 @@ from .columns import Ahead
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .group_commit import GroupCommit
-from .readings import reading, renewed
+from .readings import is_under_way, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
 from .test_case import open_test_case
@@ -52,6 +52,12 @@ class RowStore:
         row = _rows().filter(pk=key).annotate(lease_left=F("lease_until") - DatabaseClock()).first()
         return None if row is None else reading(row, lease_left=row.lease_left)
 
+    def is_under_way(self, grant: Grant) -> bool:
+        try:
+            return is_under_way(_alias(), grant)
+        except Error:
+            return False  # a reading will tell
+
     def gate(self, grant: Grant, *, forced: bool) -> Gate:
         return holds.gate(grant, forced=forced)
 
@@ -62,8 +68,6 @@ class RowStore:
         holds.end_tested(scopes)
 
     def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
-        if self.inline():
-            return None
         return _claimed(grant, lease, commits.update, unless_held=holds.scopes_against(grant))
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
