@@ -328,4 +328,4 @@ def test_in_no_order_is_a_token_lost_without_a_label(
 
     for played, stage in enumerate(orders(make), start=1):
         check(worlds.pop(), f"in order {played}: " + "; ".join(stage.story))
-    assert played > 100
+    assert played >= 100
