@@ -97,7 +97,7 @@ class Refresher:
         call = Call(key=key, generation=generation, forced=forced, ahead=ahead, started=self.clock())
         outcome = self._at_once(seen, call) if seen else None
         while not isinstance(outcome, Outcome):
-            if outcome is not None:
+            if outcome:
                 self._pause(outcome)
             outcome = self._step(call)
         return outcome
@@ -126,7 +126,10 @@ class Refresher:
             return _blind(error)
         if grant is None:
             return Outcome(kind="gone")
-        return _settled(grant, call) or self._await(grant, call) or self._go(grant, call)
+        if (settled := _settled(grant, call)) is not None:
+            return settled
+        wait = self._await(grant, call)
+        return self._go(grant, call) if wait is None else wait
 
     def _await(self, grant: Grant, call: Call) -> Outcome | float | None:
         """What there is to wait for, and how long until the next look."""
