@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from django.db import Error, connections
+from django.db import connections
 
 from .update_row import RowUpdate, Shape
 
@@ -27,6 +27,7 @@ logger = logging.getLogger("django_sf_oauth.grants")
 LARGEST = 200  # updates of one commit: the rows that it locks are given back soon
 LINGER = 0.002  # seconds that the connection is kept for whoever is about to ask
 KEEP = 0.03  # seconds that it is kept while there is much to do: to open one takes as much
+PATIENCE = 10.0  # seconds; for a server that is gone without a word, TCP waits a quarter of an hour
 
 Write = Callable[[Sequence[RowUpdate]], Collection[int]]
 
@@ -40,9 +41,14 @@ class _Waiting:
 class GroupCommit:
     """Makes updates on one thread, together with those that others ask for in the same moment."""
 
-    def __init__(self, write: Write) -> None:
-        """`write`: makes updates of one shape in one commit, and tells which of the rows it could update."""
-        self._write = write
+    def __init__(self, write: Write, patience: float = PATIENCE) -> None:
+        """Makes one; a process needs no more.
+
+        Args:
+            write: makes updates of one shape in one commit, and tells which of the rows it could update.
+            patience: seconds after which an update is left to its caller.
+        """
+        self._write, self._patience = write, patience
         self.start_over()
         with suppress(AttributeError):  # Windows does not fork
             os.register_at_fork(after_in_child=self.start_over)
@@ -59,14 +65,19 @@ class GroupCommit:
         """Whether the row was updated, and that is committed.
 
         False says nothing of why: somebody has the row locked or has changed it, one of the scopes is held, or
-        the database did not answer.
+        the database did not answer. If it did not answer in time, the update may still be made: its fence keeps
+        that from harming what has been written since.
         """
         waiting = _Waiting(update=update)
         try:
             self._enqueue(waiting)
         except RuntimeError:
             return False  # the interpreter is ending and starts no thread any more
-        return waiting.done.result()
+        try:
+            return waiting.done.result(self._patience)
+        except TimeoutError:
+            waiting.done.cancel()  # as far as its commit has not begun
+            return False
 
     def _enqueue(self, waiting: _Waiting) -> None:
         with self._came:
@@ -80,7 +91,8 @@ class GroupCommit:
         keep = KEEP if time.monotonic() - self._closed_at < KEEP else LINGER
         while group := self._next_group(keep):
             for alike in _by_shape(group):
-                self._commit(alike)
+                if wanted := [waiting for waiting in alike if waiting.done.set_running_or_notify_cancel()]:
+                    self._commit(wanted)
             if len(group) > 1:
                 keep = KEEP
         _close()
@@ -117,5 +129,5 @@ def _by_shape(group: Sequence[_Waiting]) -> Iterable[list[_Waiting]]:
 
 
 def _close() -> None:
-    with suppress(Error):  # it may be broken already
+    with suppress(Exception):  # it may be broken already; whatever a pool raises, others wait for this thread
         connections.close_all()  # those of this thread

@@ -134,6 +134,33 @@ def test_a_commit_that_fails_is_told_and_the_next_one_goes_on(
     assert "secret" not in caplog.text
 
 
+def test_a_commit_that_never_ends_leaves_the_others_to_their_callers(
+    database: Database, callers: ThreadPoolExecutor
+) -> None:
+    """A server that is gone without a word: what comes after that must not be lost with it."""
+    commits = GroupCommit(database, patience=1.0)
+    stuck = callers.submit(commits.update, update(1))
+    assert database.begun.acquire(timeout=SOON)
+
+    refused = [commits.update(update(2)), stuck.result(SOON)]
+    database.may_write.set()
+    wait_for_queue(commits, 0)
+
+    assert refused == [False, False]
+    assert commits.update(update(3))
+    assert database.groups == [[1], [3]]
+
+
+def test_a_connection_that_cannot_be_closed_stops_nobody(database: Database) -> None:
+    commits = GroupCommit(database)
+    database.errors.append(OperationalError())
+    database.may_write.set()
+
+    with patch.object(connections, "close_all", side_effect=ValueError("of another pool")):
+        assert not commits.update(update(1))
+        assert commits.update(update(2))
+
+
 def test_its_connections_are_closed_when_nobody_comes_any_more(database: Database) -> None:
     commits = GroupCommit(database)
     database.may_write.set()
