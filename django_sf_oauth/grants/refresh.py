@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sf_oauth import transport
 from django_sf_oauth.conf import AppSettings, get_app
 from django_sf_oauth.exceptions import ConfigurationError, TokenUnreadable
+from django_sf_oauth.fields import Sealed
 from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import TokenAnswer
@@ -292,7 +293,16 @@ def _blind(error: Error) -> Outcome:
 def _is_clear(grant: Grant) -> bool:
     """Whether there is nothing to wait for, to weigh or to doubt."""
     unclear = (grant.lease_owner, grant.retry_at, grant.in_doubt_since, grant.withheld or None)
-    return grant.status == Status.ACTIVE and grant.refresh_token is not None and unclear == (None,) * 4
+    return grant.status == Status.ACTIVE and unclear == (None,) * 4 and _opens(grant.refresh_token)
+
+
+@sensitive_variables()
+def _opens(token: Sealed | None) -> bool:
+    """What was read long ago, as from a cache, may be sealed under a key that is gone; its row no longer is."""
+    try:
+        return token is not None and bool(token.reveal())
+    except TokenUnreadable:
+        return False
 
 
 def _settled(grant: Grant, call: Call) -> Outcome | None:

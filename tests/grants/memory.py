@@ -151,7 +151,7 @@ class MemoryStore:
             return None
         self.in_doubt = self.in_doubt or self.lease is not None
         self.lease = Lease(uuid4(), self.clock.now + lease)
-        claimed = replace(current, refresh_token=None) if self.vanished else current
+        claimed = replace(grant, refresh_token=None) if self.vanished else grant
         return Claim(grant=claimed, owner=self.lease.owner, in_doubt=self.in_doubt)
 
     def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:

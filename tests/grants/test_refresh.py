@@ -704,6 +704,16 @@ def test_what_was_read_is_looked_at_again_when_anything_speaks_against_it(unclea
     assert world.ask.spent == []
 
 
+def test_what_was_read_under_a_key_that_is_gone_gives_nothing_up() -> None:
+    """As from a cache: the row has been sealed anew since."""
+    world = World(NEW)
+
+    outcome = world.refresh(seen=read_before(world, refresh_token=Sealed(b"s1:gone:token")))
+
+    assert (outcome.kind, world.refresh_token) == ("renewed", "refresh-2")
+    assert world.ask.spent == ["refresh-1"]
+
+
 def test_a_hold_stops_those_who_have_read_the_row_too() -> None:
     world = World(NEW)
     world.store.gates.append(Gate(closed="stopped"))
