@@ -175,7 +175,10 @@ def _words(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _duration(value: timedelta | float) -> timedelta:
-    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+    duration = value if isinstance(value, timedelta) else timedelta(seconds=value)
+    if duration <= timedelta(0):
+        raise ValueError  # an empty variable, say, must neither end every connection nor refresh it all the time
+    return duration
 
 
 def _boolean(value: bool | str) -> bool:
@@ -190,10 +193,7 @@ NO = frozenset({"false", "no", "off", "0"})
 
 
 def _duration_or_none(value: timedelta | float | None) -> timedelta | None:
-    duration = None if value is None else _duration(value)
-    if duration is not None and duration <= timedelta(0):
-        raise ValueError  # an empty variable, say, must not end every connection
-    return duration
+    return None if value is None else _duration(value)
 
 
 def _timeouts(value: Mapping[str, float]) -> Timeouts:
@@ -207,7 +207,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "trusted_hosts": _words,
     "api_version": lambda value: str(value).removeprefix("v"),
     "session_lifetime": _duration,
-    "introspect": bool,
+    "introspect": _boolean,
     "heartbeat": _duration,
     "expires_if_unused": _duration_or_none,
     "dormant_after": _duration_or_none,

@@ -121,8 +121,8 @@ def _digest(apps: Sequence[str]) -> Digest:
 
 def _concerns(hold: Held, apps: Sequence[str]) -> bool:
     kind, _, name = hold.scope.partition(":")
-    if hold.reason == RELEASED:
-        return False  # it holds nothing back any more
+    if hold.reason == RELEASED or kind == "rate":
+        return False  # it holds nothing back any more, or nothing that anybody waits for
     return kind not in {"app", "fleet", "alarm"} or name in apps
 
 

@@ -148,6 +148,15 @@ def test_nothing_to_say_brings_no_digest() -> None:
     assert not Hold.objects.exists()
 
 
+def test_a_rate_that_is_kept_is_no_news(clock: Clock) -> None:
+    """It is in force as long as anything is refreshed."""
+    make_connection()
+    in_a_minute = clock.now() + timedelta(minutes=1)
+    Hold.objects.create(scope="rate:default:login.salesforce.com", reason="refresh_rate", until=in_a_minute)
+
+    assert send_digests() == {}
+
+
 def test_a_day_brings_one_digest(clock: Clock) -> None:
     wait_for(Kind.RECONNECT_REQUIRED)
     counts = [send_digests(), send_digests()]
