@@ -35,7 +35,16 @@ from .update_rows import update_rows
 __all__ = ["RowStore", "engine"]
 
 # Whoever did anything to a row since it was read has left one of these marks: what is spent is what was read.
-MARKS = ("generation", "lease_owner", "retry_at", "status", "withheld", "in_doubt_since")
+MARKS = (
+    "generation",
+    "lease_owner",
+    "retry_at",
+    "status",
+    "withheld",
+    "in_doubt_since",
+    "told_lifetime",
+    "learned_lifetime",
+)
 
 Rows = models.QuerySet[SalesforceConnection]
 Kind = ConnectionEvent.Kind
