@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -20,17 +23,32 @@ from .fields import keyring
 from .models import SalesforceConnection
 from .protocol.hosts import host_of, is_login_host, is_trusted_url
 from .protocol.tokens import missing_scopes
+from .services.mails import operators
 from .services.rate_limits import NAMES, parse_rate
+from .services.schedule import BUDGET, GRACE
 
-__all__ = ["check_database", "check_keys", "check_middleware", "check_sessions", "check_settings", "check_urls"]
+__all__ = [
+    "check_database",
+    "check_keys",
+    "check_mails",
+    "check_middleware",
+    "check_sessions",
+    "check_settings",
+    "check_tasks",
+    "check_urls",
+]
 
 Found = Iterator[CheckMessage]
 
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
 MIDDLEWARE = "django_sf_oauth.middleware.SalesforceMiddleware"
+BATCH_TASK = "django_sf_oauth.refresh_connections"
+LONGEST_BATCH = BUDGET + GRACE  # seconds
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 OAUTH_PATH = "/services/oauth2"
+RATE_HINT = "Such as '20/m': a number, a slash, and one of s, m, h, d. None switches it off."
 HINTS = {
     "no_client_id": "Is the environment variable set that it is read from?",
     "no_client_secret": "Set it, or None if the connected app is a public client.",
@@ -48,7 +66,7 @@ def _warning(number: int, message: str, hint: str | None = None) -> CheckMessage
 
 @checks.register(checks.Tags.security)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 to E009, E014, W004: ``SALESFORCE_OAUTH``."""
+    """E001 to E009, E014, E016, E017, W004: ``SALESFORCE_OAUTH``."""
     mapping = getattr(settings, conf.SETTING, None)
     if not isinstance(mapping, Mapping) or not isinstance(mapping.get("APPS", {}), Mapping):
         hint = "Set CLIENT_ID and CLIENT_SECRET, or several apps under APPS."
@@ -121,8 +139,9 @@ def _rates(app: AppSettings) -> Found:
         if name not in NAMES:
             yield _error(8, f"RATE_LIMITS has an unknown key {name!r}.", _did_you_mean(name, NAMES))
         elif rate is not None and not _is_rate(rate):
-            hint = "Such as '20/m': a number, a slash, and one of s, m, h, d. None switches it off."
-            yield _error(8, f"RATE_LIMITS[{name!r}] of the app {app.alias!r} is no rate.", hint)
+            yield _error(8, f"RATE_LIMITS[{name!r}] of the app {app.alias!r} is no rate.", RATE_HINT)
+    if app.refresh_rate is not None and not _is_rate(app.refresh_rate):
+        yield _error(16, f"REFRESH_RATE of the app {app.alias!r} is no rate.", RATE_HINT)
 
 
 def _is_rate(rate: Any) -> bool:
@@ -158,6 +177,14 @@ def _may_receive_codes(url: str) -> bool:
     return bool(host) and is_trusted_url(url, [host])  # which refuses http beyond loopback
 
 
+def _site_url(app: AppSettings) -> Found:
+    parts = urlsplit(app.site_url)
+    is_origin = app.site_url == f"{parts.scheme}://{parts.netloc}"
+    if app.site_url and not (is_origin and _may_receive_codes(app.site_url)):
+        hint = "Such as https://crm.example.com, without a path; http is for loopback addresses only."
+        yield _error(17, f"SITE_URL of the app {app.alias!r} is not the https address of a site.", hint)
+
+
 def _secret(app: AppSettings) -> Found:
     if app.client_secret is not None and not all(secret.strip() for secret in app.client_secrets or ("",)):
         yield _warning(
@@ -174,6 +201,7 @@ APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
     _rates,
     _limits,
     _redirect_uri,
+    _site_url,
     _secret,
 )
 
@@ -244,6 +272,67 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
         hint = 'Add path("salesforce/", include("django_sf_oauth.urls")) to your urlpatterns.'
         return [_warning(7, "The URLs of django_sf_oauth are not included.", hint)]
     return []
+
+
+@checks.register
+def check_mails(**kwargs: Any) -> list[CheckMessage]:
+    """W020 to W022: mails that nobody gets, and a mail server that holds up the workers."""
+    try:
+        apps = list(conf.get_apps().values())
+    except ConfigurationError:
+        return []  # E001 and E003 say so
+    return [*_links(apps), *_recipients(apps), *_mail_timeout(apps)]
+
+
+def _links(apps: Sequence[AppSettings]) -> Found:
+    if silent := [app.alias for app in apps if app.notify_users and not app.site_url]:
+        message = (
+            f"SITE_URL is not set: no user of {', '.join(silent)} is told by mail when a connection needs them."
+        )
+        yield _warning(20, message, "Set it, as https://crm.example.com; or set NOTIFY_USERS to False.")
+
+
+def _recipients(apps: Sequence[AppSettings]) -> Found:
+    for app in apps:
+        for key, recipients in [("DIGEST", app.digest), ("ALERTS", app.alerts)]:
+            if recipients and not operators(recipients):
+                hint = "Name addresses, or fill Django's setting MANAGERS or ADMINS that it names."
+                yield _warning(21, f"{key} of the app {app.alias!r} reaches nobody.", hint)
+
+
+def _mail_timeout(apps: Sequence[AppSettings]) -> Found:
+    if any(app.digest or app.alerts or (app.notify_users and app.site_url) for app in apps) and _waits_for_ever():
+        hint = 'Set EMAIL_TIMEOUT, or "timeout" in the OPTIONS of MAILERS["default"], to some seconds.'
+        yield _warning(22, "A mail server that does not answer would hold up a worker for ever.", hint)
+
+
+def _waits_for_ever() -> bool:
+    if hasattr(settings, "MAILERS"):  # since Django 6.1
+        mailer: Mapping[str, Any] = settings.MAILERS.get("default", {})
+        return mailer.get("BACKEND", SMTP) == SMTP and not mailer.get("OPTIONS", {}).get("timeout")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Django 6.1 warns whoever reads them
+        return bool(settings.EMAIL_BACKEND == SMTP and settings.EMAIL_TIMEOUT is None)
+
+
+@checks.register
+def check_tasks(**kwargs: Any) -> list[CheckMessage]:
+    """E018: a time limit that kills a batch amid its exchanges."""
+    annotations = getattr(settings, "CELERY_TASK_ANNOTATIONS", None)
+    if not isinstance(annotations, Mapping):
+        return []
+    given = {**annotations.get("*", {}), **annotations.get(BATCH_TASK, {})}
+    limits = [given[name] for name in ("time_limit", "soft_time_limit") if given.get(name)]
+    if min(limits, default=inf) >= LONGEST_BATCH:
+        return []
+    return [
+        _error(
+            18,
+            "CELERY_TASK_ANNOTATIONS limits django_sf_oauth.refresh_connections to less than a batch takes: "
+            "tokens that Salesforce has just rotated would be lost.",
+            f"The task has limits of its own. Leave them as they are, or at {LONGEST_BATCH:.0f} seconds at least.",
+        )
+    ]
 
 
 @checks.register

@@ -70,11 +70,19 @@ class AppSettings:
     redirect_uri: str | None = None
     api_version: str = "66.0"
     session_lifetime: timedelta = timedelta(hours=2)
+    introspect: bool = True
     heartbeat: timedelta = timedelta(days=7)
+    expires_if_unused: timedelta | None = None
+    dormant_after: timedelta | None = None
     timeouts: Timeouts = Timeouts()
+    refresh_rate: str | None = None
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
     fleet_guard: FleetGuard = FleetGuard()
     breaker: Breaker = Breaker()
+    notify_users: bool = True
+    site_url: str = ""
+    digest: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
 
     @property
     def client_secrets(self) -> tuple[str, ...]:
@@ -172,6 +180,24 @@ def _duration(value: timedelta | float) -> timedelta:
     return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
+def _boolean(value: bool | str) -> bool:
+    word = str(value).lower()  # "False" from an environment would otherwise be true
+    if word not in {*YES, *NO}:
+        raise ValueError("Neither yes nor no.")
+    return word in YES
+
+
+YES = frozenset({"true", "yes", "on", "1"})
+NO = frozenset({"false", "no", "off", "0"})
+
+
+def _duration_or_none(value: timedelta | float | None) -> timedelta | None:
+    duration = None if value is None else _duration(value)
+    if duration is not None and duration <= timedelta(0):
+        raise ValueError  # an empty variable, say, must not end every connection
+    return duration
+
+
 def _timeouts(value: Mapping[str, float]) -> Timeouts:
     return Timeouts(**{name: float(seconds) for name, seconds in value.items()})
 
@@ -183,11 +209,18 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "trusted_hosts": _words,
     "api_version": lambda value: str(value).removeprefix("v"),
     "session_lifetime": _duration,
+    "introspect": bool,
     "heartbeat": _duration,
+    "expires_if_unused": _duration_or_none,
+    "dormant_after": _duration_or_none,
     "timeouts": _timeouts,
     "rate_limits": dict,
     "fleet_guard": lambda value: FleetGuard(**value),
     "breaker": lambda value: Breaker(**value),
+    "notify_users": _boolean,
+    "site_url": lambda value: value.rstrip("/"),
+    "digest": _words,
+    "alerts": _words,
 }
 
 
@@ -270,4 +303,11 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "API_VERSION": str,
     "SESSION_LIFETIME": float,
     "HEARTBEAT": float,
+    "NOTIFY_USERS": _boolean,
+    "SITE_URL": str,
+    "DIGEST": _words_or_commas,
+    "ALERTS": _words_or_commas,
+    "EXPIRES_IF_UNUSED": float,
+    "DORMANT_AFTER": float,
+    "REFRESH_RATE": str,
 }

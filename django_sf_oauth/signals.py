@@ -2,8 +2,8 @@
 
 Every signal is sent after the change was committed, with ``sender`` the ``SalesforceConnection`` class and
 ``connection`` the row, never with a token. `refresh_failed`, `reconnect_required`, `blocked` and
-`app_misconfigured` also carry ``reason``, a stable code. `app_misconfigured` is about a connected app rather
-than a user: it carries ``app``, the alias.
+`app_misconfigured` also carry ``reason``, a stable code, and so does `disconnected` where nobody asked for it.
+`app_misconfigured` is about a connected app rather than a user: it carries ``app``, the alias.
 """
 
 from __future__ import annotations

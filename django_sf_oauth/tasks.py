@@ -1,6 +1,12 @@
 """The Celery tasks: one line each round a service, ids only in their arguments.
 
 This module can be imported by a settings module, for `beat_schedule`: nothing in it needs the app registry.
+
+All of them are acknowledged early, whatever ``CELERY_TASK_ACKS_LATE`` says. What a worker that dies leaves undone
+is due again in five minutes in any case. A late acknowledgement would bring it back sooner on RabbitMQ only (on
+Redis after the visibility timeout, an hour), and at a price: a connection to the broker that breaks would run each
+batch again beside itself, or, with ``worker_cancel_long_running_tasks_on_connection_loss``, kill it amid its
+exchanges.
 """
 
 from __future__ import annotations
@@ -11,24 +17,53 @@ from celery import shared_task
 from celery.schedules import crontab
 from celery.signals import worker_process_shutdown
 
-__all__ = ["beat_schedule", "prune_events", "refresh_connections", "refresh_due", "revoke_pending"]
+from .backlog import room
+
+__all__ = [
+    "beat_schedule",
+    "prune_events",
+    "refresh_connections",
+    "refresh_due",
+    "revoke_pending",
+    "send_digest",
+    "send_notices",
+]
 
 EXCHANGE_ENDS = 75.0  # seconds; a whole exchange, and its store
 
 # Seconds after which a message that nobody took is worth nothing: the next one sees the same rows.
-EXPIRES = {"refresh_due": 60, "refresh_connections": 300, "revoke_pending": 300, "prune_events": 3600}
+EXPIRES = {
+    "refresh_due": 60,
+    "refresh_connections": 300,
+    "revoke_pending": 300,
+    "prune_events": 3600,
+    "send_notices": 60,
+    "send_digest": 3600,
+}
 
-
-@shared_task(name="django_sf_oauth.refresh_due", ignore_result=True, expires=EXPIRES["refresh_due"])
-def refresh_due() -> None:
-    """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
-    from .services import schedule
-
-    schedule.refresh_due(refresh_connections.delay)
+# Seconds, above what a batch takes: its budget, then a whole exchange and its store (see `schedule`). Said here so
+# that a shorter CELERY_TASK_TIME_LIMIT does not hold for it: a kill amid exchanges loses tokens just rotated.
+SOFT_LIMIT, HARD_LIMIT = 540, 600
 
 
 @shared_task(
-    name="django_sf_oauth.refresh_connections", ignore_result=True, expires=EXPIRES["refresh_connections"]
+    name="django_sf_oauth.refresh_due", ignore_result=True, acks_late=False, expires=EXPIRES["refresh_due"]
+)
+def refresh_due() -> None:
+    """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
+    from .services import sweep
+
+    batches = room(refresh_connections, sender=refresh_due, most=sweep.SWEEP // sweep.BATCH)
+    sweep.refresh_due(refresh_connections.delay, limit=batches * sweep.BATCH)
+
+
+@shared_task(
+    name="django_sf_oauth.refresh_connections",
+    ignore_result=True,
+    acks_late=False,
+    expires=EXPIRES["refresh_connections"],
+    soft_time_limit=SOFT_LIMIT,
+    time_limit=HARD_LIMIT,
 )
 def refresh_connections(ids: list[int]) -> None:
     """Refreshes those of a claimed batch that are still due."""
@@ -37,7 +72,9 @@ def refresh_connections(ids: list[int]) -> None:
     schedule.refresh_connections(ids)
 
 
-@shared_task(name="django_sf_oauth.revoke_pending", ignore_result=True, expires=EXPIRES["revoke_pending"])
+@shared_task(
+    name="django_sf_oauth.revoke_pending", ignore_result=True, acks_late=False, expires=EXPIRES["revoke_pending"]
+)
 def revoke_pending() -> None:
     """Asks Salesforce to forget the grants that were given up here."""
     from .services import revoking
@@ -45,12 +82,39 @@ def revoke_pending() -> None:
     revoking.revoke_pending()
 
 
-@shared_task(name="django_sf_oauth.prune_events", ignore_result=True, expires=EXPIRES["prune_events"])
+@shared_task(
+    name="django_sf_oauth.prune_events", ignore_result=True, acks_late=False, expires=EXPIRES["prune_events"]
+)
 def prune_events() -> None:
-    """Deletes audit events of more than 400 days, and attempts to connect that nobody can finish any more."""
-    from .services import pruning
+    """Deletes audit events of more than 400 days, and attempts to connect that nobody can finish any more.
+
+    It also gives up what nobody has used for ``DORMANT_AFTER``, if that is set.
+    """
+    from .services import dormancy, pruning
 
     pruning.prune()
+    dormancy.expire_dormant()
+
+
+@shared_task(
+    name="django_sf_oauth.send_notices", ignore_result=True, acks_late=False, expires=EXPIRES["send_notices"]
+)
+def send_notices() -> None:
+    """Mails users whose connection needs them, and operators whose app Salesforce refuses."""
+    from .services import alerts, notices
+
+    alerts.send_alerts()
+    notices.send_notices()
+
+
+@shared_task(
+    name="django_sf_oauth.send_digest", ignore_result=True, acks_late=False, expires=EXPIRES["send_digest"]
+)
+def send_digest() -> None:
+    """Mails operators what waits for somebody, if `DIGEST` names any."""
+    from .services import digest
+
+    digest.send_digests()
 
 
 @worker_process_shutdown.connect(dispatch_uid="django_sf_oauth.tasks")
@@ -61,13 +125,22 @@ def _finish_exchanges(**kwargs: Any) -> None:
     engine.drain(EXCHANGE_ENDS)
 
 
+SCHEDULE: dict[str, Any] = {
+    "refresh_due": 60.0,
+    "revoke_pending": 300.0,
+    "prune_events": crontab(hour=3, minute=17),
+    "send_notices": 60.0,
+    "send_digest": crontab(hour=7, minute=17),
+}
+
+
 def beat_schedule() -> dict[str, dict[str, Any]]:
     """What to merge into ``CELERY_BEAT_SCHEDULE``. Two beats at once are harmless."""
     return {
-        "django_sf_oauth.refresh_due": {"task": "django_sf_oauth.refresh_due", "schedule": 60.0},
-        "django_sf_oauth.revoke_pending": {"task": "django_sf_oauth.revoke_pending", "schedule": 300.0},
-        "django_sf_oauth.prune_events": {
-            "task": "django_sf_oauth.prune_events",
-            "schedule": crontab(hour=3, minute=17),
-        },
+        f"django_sf_oauth.{name}": {
+            "task": f"django_sf_oauth.{name}",
+            "schedule": schedule,
+            "options": {"expires": EXPIRES[name]},  # a beat that has not loaded the tasks does not know theirs
+        }
+        for name, schedule in SCHEDULE.items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import django
 import environ
 
 from django_sf_oauth.conf import from_env
@@ -32,9 +33,12 @@ SALESFORCE_OAUTH = (
         "LOGIN_HOSTS": [FAKE_HOST],
         "TRUSTED_HOSTS": [FAKE_HOST],
         "SESSION_LIFETIME": 600,  # seconds: short, so that the background refresher has something to do
+        "FLEET_GUARD": {"window": 60},  # seconds: mails wait for it
+        "SITE_URL": env.str("SALESFORCE_SITE_URL", default="http://localhost:8000"),
     }
     if USES_FAKE
-    else from_env(env)
+    # Users are told by mail once a mail server is set up.
+    else {"NOTIFY_USERS": False, **from_env(env)}
 )
 FERNET_KEYS = env.list("FERNET_KEYS", default=None) or [kept_key(VAR / "fernet.key")]
 
@@ -82,17 +86,17 @@ TEMPLATES = [
         },
     },
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": VAR / ("fake.sqlite3" if USES_FAKE else "site.sqlite3"),
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            # With a write-ahead log the refresher can write while a page reads.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        },
-    }
+# A file, unless DATABASE_URL names a server, as postgres://….
+FILE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": VAR / ("fake.sqlite3" if USES_FAKE else "site.sqlite3"),
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        # With a write-ahead log the refresher can write while a page reads.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    },
 }
+DATABASES = {"default": env.db_url("DATABASE_URL") if "DATABASE_URL" in env else FILE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -108,6 +112,15 @@ LOGOUT_REDIRECT_URL = "home"
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+
+# Mails of the demo are files.
+
+MAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+MAIL_FILES = str(VAR / "mail")
+if USES_FAKE and django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": MAIL_BACKEND, "OPTIONS": {"file_path": MAIL_FILES}}}
+elif USES_FAKE:
+    EMAIL_BACKEND, EMAIL_FILE_PATH = MAIL_BACKEND, MAIL_FILES
 
 # Celery: messages are files, unless CELERY_BROKER_URL names a server, as redis://… or amqp://….
 

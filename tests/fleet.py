@@ -1,17 +1,18 @@
-"""Many connections to one fake Salesforce."""
+"""Many connections to one fake Salesforce, and what a sweep claims of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from django_sf_oauth.services.sweep import BATCH, claims
 from tests.factories import make_connection
 
 if TYPE_CHECKING:
     from django_sf_oauth.models import SalesforceConnection
     from django_sf_oauth.testing import FakeSalesforce
 
-__all__ = ["connect_many", "connect_one"]
+__all__ = ["claim_due", "connect_many", "connect_one"]
 
 
 def connect_many(fake: FakeSalesforce, number: int, **values: Any) -> list[SalesforceConnection]:
@@ -31,6 +32,11 @@ def connect_one(fake: FakeSalesforce, **values: Any) -> SalesforceConnection:
         "refresh_token": tokens["refresh_token"],
     }
     return make_connection(**{**facts, **values})
+
+
+def claim_due(limit: int = BATCH) -> list[int]:
+    """The primary keys of one batch that is due, as a sweep claims it."""
+    return next(claims(limit=limit, batch=limit), [])
 
 
 def _names() -> Iterator[str]:

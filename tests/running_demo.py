@@ -71,7 +71,7 @@ def running_demo(var: Path, *arguments: str, **environment: str) -> Iterator[Dem
 
 def demo_environment(var: Path) -> dict[str, str]:
     """This process's own, without the settings of the tests and without a Salesforce app."""
-    ours = ("DJANGO_", "SALESFORCE_", "FERNET_KEYS", "CELERY_BROKER_URL")
+    ours = ("DJANGO_", "SALESFORCE_", "FERNET_KEYS", "CELERY_BROKER_URL", "DATABASE_URL")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**inherited, "EXAMPLE_VAR": str(var)}
 

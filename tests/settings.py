@@ -17,6 +17,7 @@ ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 USE_TZ = True
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "/static/"
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}  # Django 5.2 and 6.0 know none
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "uuid_user.User"
 LOGIN_URL = "/login/"
@@ -68,6 +69,7 @@ SALESFORCE_OAUTH = {
     "CLIENT_ID": "3MVG9.test.client",
     "CLIENT_SECRET": "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF",
     "SCOPES": ["api", "refresh_token", "openid"],
+    "SITE_URL": "https://crm.example.com",
     "APPS": {
         "other": {"CLIENT_ID": "3MVG9.other.client", "CLIENT_SECRET": "other-secret-of-the-tests"},
         "public": {"CLIENT_ID": "3MVG9.public.client", "CLIENT_SECRET": None},

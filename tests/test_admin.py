@@ -344,7 +344,7 @@ def test_a_hold_that_would_hold_nothing_back_is_refused(browser: Client, scope: 
     assert not Hold.objects.exists()
 
 
-@pytest.mark.parametrize("scope", ["fleet:default", "alarm:default"])
+@pytest.mark.parametrize("scope", ["fleet:default", "alarm:default", "digest:default"])
 def test_what_the_package_decides_is_not_set_by_hand(browser: Client, scope: str) -> None:
     response = browser.post(f"{HOLDS}add/", {"scope": scope, "reason": "incident"})
 
@@ -390,6 +390,7 @@ def test_the_list_of_holds_says_since_when_until_when_and_who_waits(browser: Cli
         ("host:login.salesforce.com", "Nobody refreshes at this host"),
         ("fleet:default", "Delete it to ask Salesforce for each of them again"),
         ("alarm:default", "Delete it to be told again"),
+        ("digest:default", "Delete it to have another one sent"),
     ],
 )
 def test_the_page_of_a_hold_says_what_deleting_it_does(browser: Client, scope: str, effect: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -99,6 +99,8 @@ def test_the_settings_of_the_tests_are_right() -> None:
         pytest.param(app(RATE_LIMITS={"connect": 20}), ["E008"], id="rate-as-number"),
         pytest.param(app(RATE_LIMITS={"conect": "20/m"}), ["E008"], id="unknown-rate"),
         pytest.param(app(RATE_LIMITS={"connect": None, "callback": "1/s"}), [], id="rate-switched-off"),
+        pytest.param(app(REFRESH_RATE="often"), ["E016"], id="no-refresh-rate"),
+        pytest.param(app(REFRESH_RATE="50/s"), [], id="refresh-rate"),
         pytest.param(app(FLEET_GUARD={"count": 0}), ["E014"], id="guard-of-nobody"),
         pytest.param(app(FLEET_GUARD={"window": "600"}), ["E014"], id="window-as-text"),
         pytest.param(app(FLEET_GUARD={"share": 1.5}), ["E014"], id="share-of-more-than-all"),
@@ -113,6 +115,13 @@ def test_the_settings_of_the_tests_are_right() -> None:
         pytest.param(app(REDIRECT_URI="http://site.example/cb"), ["E009"], id="codes-in-clear"),
         pytest.param(app(REDIRECT_URI="http://localhost:8000/cb"), [], id="codes-in-clear-on-loopback"),
         pytest.param(app(TIMEOUTS={"total": 90, "lease": 90}), ["E003"], id="lease-too-short"),
+        pytest.param(app(SITE_URL="https://crm.example.com:8443/"), [], id="site"),
+        pytest.param(app(SITE_URL="http://localhost:8000"), [], id="site-on-loopback"),
+        pytest.param(app(SITE_URL="http://crm.example.com"), ["E017"], id="site-in-clear"),
+        pytest.param(app(SITE_URL="crm.example.com"), ["E017"], id="site-without-scheme"),
+        pytest.param(app(SITE_URL="https://crm.example.com/app"), ["E017"], id="site-with-path"),
+        pytest.param(app(NOTIFY_USERS="perhaps"), ["E003"], id="neither-yes-nor-no"),
+        pytest.param(app(DIGEST=7), ["E003"], id="recipients-as-number"),
     ],
 )
 def test_a_mistake_in_the_settings_is_found(value: Any, expected: list[str]) -> None:
@@ -153,7 +162,7 @@ def test_an_unknown_key_is_asked_about(value: Any, message: str, hint: str) -> N
 def test_a_key_like_none_gets_the_whole_list() -> None:
     [found] = found_in(app(ZZZZ=1))
 
-    assert str(found.hint).startswith("Known are: API_VERSION, APPS, BREAKER, CLIENT_ID,")
+    assert str(found.hint).startswith("Known are: ALERTS, API_VERSION, APPS, BREAKER, CLIENT_ID,")
 
 
 @pytest.mark.parametrize(
@@ -258,3 +267,82 @@ def test_sqlite_is_asked_for_its_log_and_for_immediate_transactions(
 def test_a_database_that_commits_nothing_by_itself_is_refused() -> None:
     with mock.patch.dict(connections["default"].settings_dict, AUTOCOMMIT=False):
         assert ids(checks.check_database()) == ["E015"]
+
+
+SITE = "https://crm.example.com"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(app(SITE_URL=SITE), [], id="told"),
+        pytest.param(app(), ["W020"], id="no-address"),
+        pytest.param(app(NOTIFY_USERS=False), [], id="switched-off"),
+        pytest.param(app(SITE_URL=SITE, DIGEST="ops@example.com"), [], id="digest"),
+        pytest.param(app(SITE_URL=SITE, DIGEST="MANAGERS"), ["W021"], id="no-managers"),
+        pytest.param(app(SITE_URL=SITE, ALERTS=["ADMINS"]), ["W021"], id="no-admins"),
+        pytest.param({}, [], id="no-app"),
+        pytest.param({"CLIENT_ID": ""}, [], id="cannot-be-read"),
+    ],
+)
+def test_mails_that_nobody_gets_are_found(value: Any, expected: list[str]) -> None:
+    with override_settings(SALESFORCE_OAUTH=value, MANAGERS=[], ADMINS=[]):
+        assert ids(checks.check_mails()) == expected
+
+
+def test_the_apps_that_tell_nobody_are_named() -> None:
+    value = {"APPS": {"emea": app(), "us": app(SITE_URL=SITE), "apac": app()}}
+
+    with override_settings(SALESFORCE_OAUTH=value):
+        [found] = checks.check_mails()
+
+    assert "emea, apac" in str(found.msg)
+
+
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("mailers", "expected"),
+    [
+        ({"default": {"BACKEND": SMTP}}, ["W022"]),
+        ({"default": {}}, ["W022"]),
+        ({}, ["W022"]),
+        ({"default": {"BACKEND": SMTP, "OPTIONS": {"timeout": 10}}}, []),
+        ({"default": {"BACKEND": "anymail.backends.postmark.EmailBackend"}}, []),
+    ],
+)
+def test_a_mail_server_gets_so_many_seconds(mailers: Any, expected: list[str]) -> None:
+    with override_settings(SALESFORCE_OAUTH=app(SITE_URL=SITE), MAILERS=mailers):
+        assert ids(checks.check_mails()) == expected
+
+
+@pytest.mark.parametrize(
+    ("backend", "timeout", "expected"), [(SMTP, None, ["W022"]), (SMTP, 10, []), ("another", None, [])]
+)
+def test_before_mailers_it_is_another_setting(backend: str, timeout: int | None, expected: list[str]) -> None:
+    asked = SimpleNamespace(EMAIL_BACKEND=backend, EMAIL_TIMEOUT=timeout)
+
+    with override_settings(SALESFORCE_OAUTH=app(SITE_URL=SITE)), mock.patch.object(checks, "settings", asked):
+        assert ids(checks.check_mails()) == expected
+
+
+def test_a_site_that_sends_no_mails_is_asked_for_no_timeout() -> None:
+    with override_settings(SALESFORCE_OAUTH=app(NOTIFY_USERS=False), MAILERS={}):
+        assert checks.check_mails() == []
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        pytest.param(None, [], id="none"),
+        pytest.param([{"*": {"time_limit": 30}}], [], id="a list, which is not looked into"),
+        pytest.param({"*": {"rate_limit": "10/s"}}, [], id="no limit of time"),
+        pytest.param({"*": {"time_limit": 30}}, ["E018"], id="all tasks"),
+        pytest.param({checks.BATCH_TASK: {"soft_time_limit": 300}}, ["E018"], id="a soft limit"),
+        pytest.param({"*": {"time_limit": 30}, checks.BATCH_TASK: {"time_limit": 900}}, [], id="all others"),
+    ],
+)
+def test_a_batch_needs_time_to_end(annotations: Any, expected: list[str]) -> None:
+    with override_settings(CELERY_TASK_ANNOTATIONS=annotations):
+        assert ids(checks.check_tasks()) == expected

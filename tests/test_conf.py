@@ -60,9 +60,18 @@ def test_an_id_and_a_word_on_the_secret_are_all_that_an_app_needs() -> None:
         ("API_VERSION", 65.0, "api_version", "65.0"),
         ("SESSION_LIFETIME", 900, "session_lifetime", timedelta(minutes=15)),
         ("HEARTBEAT", timedelta(days=2), "heartbeat", timedelta(days=2)),
+        ("INTROSPECT", False, "introspect", False),
+        ("EXPIRES_IF_UNUSED", 86_400, "expires_if_unused", timedelta(days=1)),
+        ("DORMANT_AFTER", timedelta(days=90), "dormant_after", timedelta(days=90)),
+        ("DORMANT_AFTER", None, "dormant_after", None),
         ("TIMEOUTS", {"wait": 1}, "timeouts", Timeouts(wait=1.0)),
         ("RATE_LIMITS", {"connect": None}, "rate_limits", {"connect": None}),
         ("FLEET_GUARD", {"count": 5}, "fleet_guard", FleetGuard(count=5)),
+        ("NOTIFY_USERS", "False", "notify_users", False),
+        ("NOTIFY_USERS", True, "notify_users", True),
+        ("SITE_URL", "https://crm.example.com/", "site_url", "https://crm.example.com"),
+        ("DIGEST", "MANAGERS, ops@example.com", "digest", ("MANAGERS", "ops@example.com")),
+        ("ALERTS", ["ops@example.com"], "alerts", ("ops@example.com",)),
     ],
 )
 def test_a_key_is_read_into_its_type(key: str, value: Any, name: str, read: Any) -> None:
@@ -77,11 +86,18 @@ def test_a_key_is_read_into_its_type(key: str, value: Any, name: str, read: Any)
         ("LOGIN_HOSTS", 7),
         ("SESSION_LIFETIME", PLANTED),
         ("HEARTBEAT", None),
+        ("EXPIRES_IF_UNUSED", 0),
+        ("DORMANT_AFTER", 0),
+        ("DORMANT_AFTER", timedelta(days=-1)),
+        ("DORMANT_AFTER", PLANTED),
         ("TIMEOUTS", {"wait": PLANTED}),
         ("TIMEOUTS", {PLANTED: 1}),
         ("TIMEOUTS", PLANTED),
         ("RATE_LIMITS", PLANTED),
         ("FLEET_GUARD", {PLANTED: 1}),
+        ("NOTIFY_USERS", PLANTED),
+        ("SITE_URL", 7),
+        ("DIGEST", None),
     ],
 )
 def test_a_bad_value_is_named_and_not_printed(key: str, value: Any) -> None:
@@ -236,6 +252,10 @@ def test_the_environment_gives_the_setting() -> None:
             SALESFORCE_API_VERSION="65.0",
             SALESFORCE_SESSION_LIFETIME="900",
             SALESFORCE_HEARTBEAT="86400",
+            SALESFORCE_NOTIFY_USERS="no",
+            SALESFORCE_SITE_URL="https://crm.example.com",
+            SALESFORCE_DIGEST="MANAGERS",
+            SALESFORCE_ALERTS="ops@example.com, ADMINS",
         )
     )
 
@@ -251,6 +271,10 @@ def test_the_environment_gives_the_setting() -> None:
         api_version="65.0",
         session_lifetime=timedelta(minutes=15),
         heartbeat=timedelta(days=1),
+        notify_users=False,
+        site_url="https://crm.example.com",
+        digest=("MANAGERS",),
+        alerts=("ops@example.com", "ADMINS"),
     )
 
 

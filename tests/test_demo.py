@@ -16,6 +16,7 @@ import requests
 
 from django_sf_oauth.models import PendingRevocation, SalesforceConnection
 from tests.factories import make_connection
+from tests.faults.databases import server_only
 from tests.running_demo import MANAGE, Demo, demo_environment, free_port, is_free, running_demo
 
 RUNS = "Ctrl-C stops it"
@@ -114,11 +115,11 @@ def test_with_a_connected_app_of_ones_own_there_is_no_fake(tmp_path: Path) -> No
     assert_nothing_is_left(demo, groups)
 
 
-def run_briefly(var: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_briefly(var: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """For a demo that is not going to run."""
     return subprocess.run(  # noqa: S603  # our own command
         [sys.executable, MANAGE, "demo", *arguments],
-        env=demo_environment(var),
+        env={**demo_environment(var), **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -147,11 +148,19 @@ def test_site_and_fake_need_a_port_each(tmp_path: Path) -> None:
     assert "need a port each" in done.stderr
 
 
+@server_only
+def test_a_database_server_is_not_reset(tmp_path: Path) -> None:
+    done = run_briefly(tmp_path, "--reset", DATABASE_URL=os.environ["DATABASE_URL"])
+
+    assert done.returncode == 1
+    assert "DATABASE_URL names a server" in done.stderr
+
+
 def test_connections_that_a_new_fake_knows_nothing_of_are_explained() -> None:
     from example_project.demo.banner import fake_banner
     from example_project.demo.people import known_people
 
-    words = [fake_banner(site="", panel="", people=known_people(), forgotten=count) for count in (0, 1)]
+    words = [fake_banner(site="", panel="", people=known_people(), forgotten=count, mails="") for count in (0, 1)]
 
     assert ["start with --reset" in text for text in words] == [False, True]
 

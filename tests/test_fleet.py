@@ -24,6 +24,7 @@ from django_sf_oauth import signals
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, Hold, SalesforceConnection
 from django_sf_oauth.services import schedule
+from django_sf_oauth.services.sweep import refresh_due
 from django_sf_oauth.testing import FakeSalesforce, journal
 from tests.fleet import connect_many
 
@@ -66,7 +67,7 @@ def let_it_be_due() -> None:
 def sweep() -> Counter[str]:
     """One pass of the background refresh over all that is due."""
     counts: Counter[str] = Counter()
-    schedule.refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)), limit=2 * FLEET)
+    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)), limit=2 * FLEET)
     return counts
 
 

@@ -49,6 +49,8 @@ CONTRACT = {
         "refresh_connections",
         "refresh_due",
         "revoke_pending",
+        "send_digest",
+        "send_notices",
     ],
     "django_sf_oauth.testing": ["FakeSalesforce"],
 }

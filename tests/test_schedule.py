@@ -1,17 +1,15 @@
-"""The sweep and its batches."""
+"""A batch of claimed connections."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Outcome, Status
@@ -20,7 +18,7 @@ from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.services import schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
-from tests.fleet import connect_many, connect_one
+from tests.fleet import claim_due, connect_many, connect_one
 
 pytestmark = pytest.mark.django_db
 
@@ -35,89 +33,10 @@ def pks(rows: list[SalesforceConnection]) -> list[int]:
     return [row.pk for row in rows]
 
 
-# Claiming
-
-
-def test_a_sweep_claims_what_is_due_longest_overdue_first() -> None:
-    now = timezone.now()
-    late = make_connection(next_refresh_at=now - timedelta(hours=1))
-    later = make_connection(next_refresh_at=now - timedelta(hours=2))
-    make_connection(next_refresh_at=now + timedelta(hours=1))
-    make_connection(next_refresh_at=None)
-    make_connection(next_refresh_at=now - timedelta(hours=3), status=Status.RECONNECT_REQUIRED)
-
-    assert schedule.claim_due() == [later.pk, late.pk]
-
-
-def test_a_second_sweep_claims_nothing_until_the_first_claim_has_run_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    connection = make_connection(**due())
-    first = schedule.claim_due()
-
-    second = schedule.claim_due()
-    later = timezone.now() + schedule.CLAIMED_FOR
-    monkeypatch.setattr(timezone, "now", lambda: later)
-    third = schedule.claim_due()
-
-    assert (first, second, third) == ([connection.pk], [], [connection.pk])
-
-
-def test_a_claim_takes_no_more_than_its_limit() -> None:
-    for _ in range(3):
-        make_connection(**due())
-
-    assert [len(schedule.claim_due(2)) for _ in range(3)] == [2, 1, 0]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_sweeps_side_by_side_claim_each_connection_once() -> None:
-    rows = [make_connection(**due()) for _ in range(40)]
-
-    with ThreadPoolExecutor(4) as threads:
-        claimed = list(threads.map(lambda _: claim_all(), range(4)))
-
-    assert sorted(pk for ids in claimed for pk in ids) == sorted(pks(rows))
-
-
-def claim_all() -> list[int]:
-    found: list[int] = []
-    try:
-        while ids := schedule.claim_due(5):
-            found += ids
-    finally:
-        connections.close_all()
-    return found
-
-
-def test_a_sweep_hands_over_batches_and_stops_at_its_limit() -> None:
-    for _ in range(6):
-        make_connection(**due())
-    batches: list[list[int]] = []
-
-    claimed = schedule.refresh_due(batches.append, limit=5, batch=2)
-
-    assert claimed == 5
-    assert [len(ids) for ids in batches] == [2, 2, 1]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_batch_is_handed_over_after_its_claim_was_committed() -> None:
-    make_connection(**due())
-    seen: list[bool] = []
-
-    schedule.refresh_due(lambda ids: seen.append(connections["default"].in_atomic_block))
-
-    assert seen == [False]
-
-
-# Refreshing a batch
-
-
 def test_a_batch_renews_every_connection_with_one_token_request_each(fake_salesforce: FakeSalesforce) -> None:
     rows = connect_many(fake_salesforce, 5, **due())
 
-    counts = schedule.refresh_connections(schedule.claim_due())
+    counts = schedule.refresh_connections(claim_due())
 
     assert counts == {"renewed": 5}
     assert fake_salesforce.token_requests == 5
@@ -126,7 +45,7 @@ def test_a_batch_renews_every_connection_with_one_token_request_each(fake_salesf
 
 def test_a_batch_delivered_twice_refreshes_once(fake_salesforce: FakeSalesforce) -> None:
     connect_many(fake_salesforce, 3, **due())
-    ids = schedule.claim_due()
+    ids = claim_due()
 
     first, second = schedule.refresh_connections(ids), schedule.refresh_connections(ids)
 
@@ -184,7 +103,7 @@ def test_a_blocked_connection_is_probed_and_recovers_when_the_admin_has_acted(
 ) -> None:
     connection = connect_one(fake_salesforce, **due(status=Status.BLOCKED, reason="app_blocked"))
 
-    counts = schedule.refresh_connections(schedule.claim_due())
+    counts = schedule.refresh_connections(claim_due())
 
     connection.refresh_from_db()
     assert counts == {"renewed": 1}
@@ -197,7 +116,7 @@ def test_a_connection_of_an_inactive_user_is_never_refreshed(
 ) -> None:
     connection = connect_one(fake_salesforce, user=make_user(is_active=False), **due())
 
-    counts = schedule.refresh_connections(schedule.claim_due(), forced=forced)
+    counts = schedule.refresh_connections(claim_due(), forced=forced)
 
     connection.refresh_from_db()
     assert counts == {"skipped": 1}
@@ -304,3 +223,15 @@ def test_a_batch_whose_exchanges_hang_ends_when_its_budget_is_spent(
     counts = schedule.refresh_connections(pks(rows), budget=0.2, grace=0.05)
 
     assert counts == {"under_way": 2, "postponed": 3}
+
+
+def test_a_worker_whose_clock_is_slow_skips_nothing_that_was_claimed(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep claims by the database's clock."""
+    claimed_until = timezone.now() + CLAIMED_FOR
+    rows = connect_many(fake_salesforce, 2, next_refresh_at=claimed_until)
+    slow = timezone.now() - timedelta(seconds=30)
+    monkeypatch.setattr(timezone, "now", lambda: slow)
+
+    assert schedule.refresh_connections(pks(rows)) == {"renewed": 2}

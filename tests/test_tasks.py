@@ -8,17 +8,22 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from celery.signals import before_task_publish, worker_process_shutdown
+from django.core import mail
 from django.utils import timezone
 
 from django_sf_oauth import tasks
-from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models import ConnectionEvent, Notice, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models.holds import alarm_is_new
 from django_sf_oauth.models.store import engine
+from django_sf_oauth.services import schedule, sweep
 from django_sf_oauth.testing import FakeSalesforce
+from tests.factories import make_connection, make_user
 from tests.fleet import connect_many
 
 PATIENCE = 20.0  # seconds
@@ -29,6 +34,7 @@ def broker() -> Iterator[Celery]:
     """A Celery app whose messages stay in this process."""
     app = Celery("tests", broker="memory://", set_as_current=True)
     app.conf.broker_connection_retry_on_startup = False
+    app.conf.task_default_queue = str(uuid4())  # what others sent stays in memory
     yield app
     app.close()
 
@@ -64,6 +70,54 @@ def test_refresh_due_sends_ids_and_nothing_else(
     assert message["expires"] is not None
 
 
+@pytest.mark.parametrize(
+    ("route", "waiting", "handed_over"),
+    [
+        pytest.param({}, 0, 10, id="nothing waits"),
+        pytest.param({"queue": "of-its-own"}, 0, 10, id="nothing waits in a queue of its own"),
+        pytest.param({"queue": "with-some"}, 7, 3, id="some wait"),
+        pytest.param({"queue": "with-enough"}, 10, 0, id="enough wait"),
+        pytest.param({"queue": "with-more"}, 99, 0, id="more than enough wait"),
+        # A queue that a sweep has come through moves.
+        pytest.param({}, 99, 1, id="more than enough wait in a queue that all tasks share"),
+        pytest.param({"exchange": "unknown"}, 99, 10, id="sent where no queue is known"),
+    ],
+)
+@pytest.mark.django_db
+def test_a_sweep_stops_at_what_the_workers_can_take(
+    fake_salesforce: FakeSalesforce,
+    broker: Celery,
+    monkeypatch: pytest.MonkeyPatch,
+    route: dict[str, str],
+    waiting: int,
+    handed_over: int,
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 1)
+    monkeypatch.setattr(sweep, "SWEEP", 10)
+    broker.conf.task_routes = {"django_sf_oauth.refresh_connections": route}
+    due_connections(fake_salesforce, 12)
+    for _ in range(waiting):
+        tasks.refresh_connections.delay([])
+
+    tasks.refresh_due.apply()
+
+    assert SalesforceConnection.objects.due(timezone.now()).count() == 12 - handed_over
+
+
+@pytest.mark.django_db
+def test_a_broker_that_is_away_does_not_keep_a_sweep_from_trying(
+    fake_salesforce: FakeSalesforce, broker: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_over: list[list[int]] = []
+    monkeypatch.setattr(tasks.refresh_connections, "delay", handed_over.append)
+    broker.conf.update(broker_write_url="pyamqp://127.0.0.1:1")
+    due_connections(fake_salesforce, 1)
+
+    tasks.refresh_due.apply()
+
+    assert len(handed_over) == 1
+
+
 @pytest.mark.django_db
 def test_refresh_connections_refreshes_what_is_due(fake_salesforce: FakeSalesforce) -> None:
     ids = [row.pk for row in due_connections(fake_salesforce, 2)]
@@ -96,6 +150,28 @@ def test_prune_events_deletes_old_events() -> None:
     assert not ConnectionEvent.objects.exists()
 
 
+@pytest.mark.django_db
+def test_send_notices_tells_users_and_operators(settings: Any) -> None:
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "ALERTS": "ops@example.com"}
+    row = make_connection(user=make_user(email="ada@example.com"), status="reconnect_required", reason="revoked")
+    Notice.objects.create(connection=row, due_at=timezone.now())
+    alarm_is_new("default", "invalid_client")
+
+    tasks.send_notices.apply()
+
+    assert [message.to for message in mail.outbox] == [["ops@example.com"], ["ada@example.com"]]
+
+
+@pytest.mark.django_db
+def test_send_digest_tells_operators(settings: Any) -> None:
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "DIGEST": "ops@example.com"}
+    make_connection(status="blocked", reason="app_blocked")
+
+    tasks.send_digest.apply()
+
+    assert [message.to for message in mail.outbox] == [["ops@example.com"]]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_refreshes_all_that_is_due_however_often_it_is_told(
     fake_salesforce: FakeSalesforce, broker: Celery
@@ -122,7 +198,20 @@ def test_every_entry_of_the_schedule_names_a_task(broker: Celery, entry: dict[st
     task = broker.tasks[entry["task"]]
 
     assert task.ignore_result
-    assert task.expires == tasks.EXPIRES[task.name.rpartition(".")[2]]
+    assert not task.acks_late
+    assert task.expires == entry["options"]["expires"] == tasks.EXPIRES[task.name.rpartition(".")[2]]
+
+
+def test_a_batch_has_time_to_end_whatever_limit_a_project_sets(broker: Celery) -> None:
+    broker.conf.task_time_limit = broker.conf.task_soft_time_limit = 30
+    broker.conf.task_acks_late = True
+    longest = schedule.BUDGET + schedule.GRACE
+
+    task = broker.tasks["django_sf_oauth.refresh_connections"]
+
+    assert (task.time_limit, task.soft_time_limit) == (tasks.HARD_LIMIT, tasks.SOFT_LIMIT)
+    assert longest < tasks.SOFT_LIMIT < tasks.HARD_LIMIT
+    assert not task.acks_late
 
 
 SETTINGS_MODULE = """
@@ -141,7 +230,7 @@ def test_a_settings_module_can_ask_for_the_schedule() -> None:
         [sys.executable, "-c", SETTINGS_MODULE], capture_output=True, text=True, check=True, timeout=30
     )
 
-    assert said.stdout.split() == ["3", "False", "False", "None"]
+    assert said.stdout.split() == ["5", "False", "False", "None"]
 
 
 def test_a_child_that_ends_waits_for_a_whole_exchange_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +252,7 @@ from celery.signals import worker_process_shutdown
 from django_sf_oauth import tasks
 from django_sf_oauth.grants.contract import Outcome
 from django_sf_oauth.models.store import engine
+from django_sf_oauth.services import schedule, sweep
 
 def exchange(*args, **kwargs):
     time.sleep(2)  # longer than a child waits that nobody asks to

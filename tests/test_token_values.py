@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -15,6 +18,9 @@ from django_sf_oauth.protocol.tokens import TokenAnswer
 from tests.factories import make_connection
 
 pytestmark = pytest.mark.django_db
+
+CLAIMS = urlsafe_b64encode(b'{"exp": 4102444800}').decode()
+JWT = f"e30.{CLAIMS}.sig"
 
 
 def issued_at(said: str | None) -> datetime:
@@ -37,3 +43,48 @@ def test_a_time_that_makes_no_sense_costs_no_token(said: str | None) -> None:
 def test_a_field_in_clear_is_not_taken_for_a_sealed_one() -> None:
     with pytest.raises(TypeError, match="username is not sealed"):
         sealed_field(SalesforceConnection, "username")
+
+
+@pytest.mark.parametrize(
+    ("token", "expires_in", "slides"),
+    [("00D000000000001!one", None, True), ("00D000000000001!one", 600, False), (JWT, None, False)],
+    ids=["session", "expires-in", "jwt"],
+)
+def test_a_session_slides_and_what_says_its_end_does_not(token: str, expires_in: int | None, slides: bool) -> None:
+    values = token_values(make_connection(), TokenAnswer(access_token=token, expires_in=expires_in), get_app())
+
+    assert values["slides"] is slides
+
+
+@pytest.mark.parametrize(
+    ("known", "life"),
+    [
+        ({}, timedelta(hours=2)),
+        ({"told_lifetime": timedelta(hours=8)}, timedelta(hours=8)),
+        ({"learned_lifetime": timedelta(hours=1)}, timedelta(minutes=63)),
+        ({"told_lifetime": timedelta(minutes=62), "learned_lifetime": timedelta(hours=1)}, timedelta(minutes=62)),
+    ],
+    ids=["the-setting", "introspection", "a-lesson", "a-lesson-that-is-over"],
+)
+def test_what_was_learned_comes_before_what_was_told_and_that_before_the_setting(
+    known: dict[str, Any], life: timedelta
+) -> None:
+    values = token_values(make_connection(**known), TokenAnswer(access_token="00D000000000001!one"), get_app())
+
+    assert values["expires_at"] - values["last_refreshed_at"] == life
+
+
+def test_only_a_lesson_is_written_anew() -> None:
+    answer = TokenAnswer(access_token="00D000000000001!one")
+
+    assert "learned_lifetime" not in token_values(make_connection(), answer, get_app())
+    taught = make_connection(learned_lifetime=timedelta(minutes=119))
+    assert token_values(taught, answer, get_app())["learned_lifetime"] is None
+
+
+def test_a_policy_for_unused_tokens_brings_the_heartbeat_near() -> None:
+    app = replace(get_app(), expires_if_unused=timedelta(days=4))
+
+    values = token_values(make_connection(), TokenAnswer(access_token="00D000000000001!one"), app)
+
+    assert values["next_refresh_at"] - values["last_refreshed_at"] <= timedelta(days=2)

@@ -41,7 +41,9 @@ def text_of(page: str) -> str:
 # For all pages
 
 
-@pytest.mark.parametrize("name", ["connections", "connect", "callback", "reconnect", "disconnect", "make_default"])
+@pytest.mark.parametrize(
+    "name", ["connections", "connect", "callback", "mails", "reconnect", "disconnect", "make_default"]
+)
 @pytest.mark.parametrize("method", ["get", "post", "put"])
 def test_no_answer_is_kept_by_browsers_or_named_to_others(name: str, method: str) -> None:
     connection = make_connection()
@@ -63,6 +65,7 @@ def test_no_view_runs_in_a_transaction_of_the_request(name: str) -> None:
     [
         ("get", "connections", "/salesforce/%3Fnext%3D/a/"),
         ("post", "connect", HOME),
+        ("post", "mails", HOME),
         ("post", "reconnect", HOME),
         ("post", "make_default", HOME),
     ],
@@ -82,7 +85,13 @@ def test_anonymous_visitors_sign_in_first_and_land_on_a_page_that_answers(
 
 @pytest.mark.parametrize(
     ("name", "methods"),
-    [("connect", {"POST"}), ("make_default", {"POST"}), ("callback", {"GET"}), ("connections", {"GET", "HEAD"})],
+    [
+        ("connect", {"POST"}),
+        ("mails", {"POST"}),
+        ("make_default", {"POST"}),
+        ("callback", {"GET"}),
+        ("connections", {"GET", "HEAD"}),
+    ],
 )
 def test_a_page_answers_its_own_methods_only(name: str, methods: set[str]) -> None:
     connection = make_connection()

@@ -77,6 +77,7 @@ EFFECTS = {
         "“sf_oauth_holds --release” tells those users in one go."
     ),
     "alarm": _("The operator has been told that Salesforce refuses this app. Delete it to be told again."),
+    "digest": _("The digest of today has been sent. Delete it to have another one sent."),
 }
 BY_HAND = _("What an operator stops: all, app:alias or org:18-character id; or host:login.salesforce.com.")
 
@@ -88,7 +89,7 @@ def _kind(scope: str) -> str:
 class HoldForm(HoldModelForm):
     def clean_scope(self) -> str:
         scope: str = self.cleaned_data["scope"]
-        if _kind(scope) in {"fleet", "alarm"}:
+        if _kind(scope) in {"fleet", "alarm", "digest"}:
             raise ValidationError(_("The package sets this one itself, when there is a reason for it."))
         return scope
 

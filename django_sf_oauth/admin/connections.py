@@ -118,6 +118,7 @@ class SalesforceConnectionAdmin(ConnectionModelAdmin):
                 "fields": (
                     ("connected_at", "last_used_at", "last_refreshed_at"),
                     ("next_refresh_at", "failure_count", "retry_at"),
+                    ("told_lifetime", "learned_lifetime"),
                     "uuid",
                 )
             },

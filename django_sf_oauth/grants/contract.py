@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -56,6 +56,8 @@ class Grant:
     """Seconds until the lease ends, negative once it has; None when nobody took it."""
     last_used_at: datetime | None = None
     last_refreshed_at: datetime | None = None
+    told_lifetime: timedelta | None = None
+    learned_lifetime: timedelta | None = None
     in_doubt_since: datetime | None = None
     in_doubt: bool = False
     """An earlier exchange of this generation never said how it ended, so its token may be spent already."""

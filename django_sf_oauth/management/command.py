@@ -23,7 +23,7 @@ __all__ = ["SOME_FAILED", "USAGE", "Command"]
 SOME_FAILED = 1
 USAGE = 2
 NOT_DONE = frozenset(
-    {"blocked", "dead", "failed", "misconfigured", "pending", "postponed", "unavailable", "under_way"}
+    {"blocked", "dead", "failed", "given_up", "misconfigured", "pending", "postponed", "unavailable", "under_way"}
 )
 
 

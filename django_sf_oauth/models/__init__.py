@@ -6,6 +6,15 @@ from .attempt import ConnectAttempt
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .hold import Hold
+from .notice import MailOptOut, Notice
 from .revocation import PendingRevocation
 
-__all__ = ["ConnectAttempt", "ConnectionEvent", "Hold", "PendingRevocation", "SalesforceConnection"]
+__all__ = [
+    "ConnectAttempt",
+    "ConnectionEvent",
+    "Hold",
+    "MailOptOut",
+    "Notice",
+    "PendingRevocation",
+    "SalesforceConnection",
+]

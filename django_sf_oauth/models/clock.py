@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
+from django.db import connections
 from django.db.models import BigIntegerField, Func
 from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["MILLISECONDS", "DatabaseClock"]
+__all__ = ["MILLISECONDS", "DatabaseClock", "database_now"]
 
 MILLISECONDS: Mapping[str, str] = {
     # clock_timestamp() goes on while a statement waits for a lock; now() stands still.
@@ -30,3 +33,12 @@ class DatabaseClock(Func):
 
     def as_sql(self, compiler: SQLCompiler, connection: Any, *args: Any, **context: Any) -> Any:
         return super().as_sql(compiler, connection, template=MILLISECONDS[connection.vendor])
+
+
+def database_now(alias: str) -> datetime:
+    """The time by the database's clock, in the form of `timezone.now()`."""
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {MILLISECONDS[connection.vendor]}")
+        (milliseconds,) = cursor.fetchone()
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC if settings.USE_TZ else None)

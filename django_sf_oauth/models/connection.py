@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.exceptions import SynchronousOnlyOperation
-from django.db import Error, connections, models, router, transaction
+from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -22,11 +21,16 @@ from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.grants.landing import landing
 from django_sf_oauth.grants.outcome import raise_unless_active, raise_unless_renewed
 
+from .active_user import raise_unless_active_user
+from .due_index import DueIndex
 from .fenced_save import GuardedModel
 from .kill_switch import kill_switch
+from .lifetime import interval_of_notes, learn, note_use, refused
 from .queryset import SalesforceConnectionQuerySet
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from requests.auth import AuthBase
     from simple_salesforce import Salesforce
 
@@ -36,13 +40,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SalesforceConnection"]
 
-TOUCH_EVERY = timedelta(hours=1)
 FRESH_FOR = timedelta(minutes=1)  # an access token lives for a quarter of an hour at least
 ADOPTED = (
     "access_token",
     "refresh_token",
     "instance_url",
     "expires_at",
+    "told_lifetime",
+    "learned_lifetime",
     "last_refreshed_at",
     "status",
     "reason",
@@ -81,6 +86,9 @@ class SalesforceConnection(GuardedModel):
     refresh_token = SealedTextField(null=True)
     issued_at = models.DateTimeField(_("issued at"), null=True, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, editable=False)
+    slides = models.BooleanField(default=True, db_default=True, editable=False)
+    told_lifetime = models.DurationField(_("session lifetime, as Salesforce says"), null=True, editable=False)
+    learned_lifetime = models.DurationField(_("session lifetime, as refusals taught"), null=True, editable=False)
     lease_owner = models.UUIDField(null=True, editable=False)
     lease_until = models.BigIntegerField(null=True, editable=False)
     in_doubt_since = models.DateTimeField(null=True, editable=False)
@@ -103,6 +111,9 @@ class SalesforceConnection(GuardedModel):
             "generation",
             "issued_at",
             "expires_at",
+            "slides",
+            "told_lifetime",
+            "learned_lifetime",
             "instance_url",
             "login_url",
             "scopes",
@@ -137,7 +148,7 @@ class SalesforceConnection(GuardedModel):
             ),
             models.UniqueConstraint(fields=["user", "is_default"], name="sf_oauth_one_default"),
         ]
-        indexes = [models.Index(fields=["next_refresh_at"], name="sf_oauth_due")]
+        indexes = [DueIndex(fields=["next_refresh_at", "id"], name="sf_oauth_due_first")]
 
     def __str__(self) -> str:
         return self.username or f"{self.organization_id}/{self.salesforce_user_id}"
@@ -192,7 +203,7 @@ class SalesforceConnection(GuardedModel):
         """
         raise_unless_active(self)
         if self.access_token is None or (self.expires_at and self.expires_at <= timezone.now()):
-            self.renew(self.generation)
+            self._renew(self.generation)
         return self.bearer()
 
     def refresh(self) -> None:
@@ -201,7 +212,7 @@ class SalesforceConnection(GuardedModel):
         Raises:
             ReconnectRequired, AccessBlocked, ConfigurationError, TemporarilyUnavailable, NotConnected
         """
-        self.renew(self.generation, forced=True)
+        self._renew(self.generation, forced=True)
 
     def disconnect(self, *, actor: Any = None) -> bool:
         """Forgets the tokens at once and revokes the grant at Salesforce, now or later.
@@ -222,13 +233,13 @@ class SalesforceConnection(GuardedModel):
         raise_unless_active(self)
         kill_switch.check(self)
         if self.access_token is None:
-            self.renew(self.generation)
+            self._renew(self.generation)
         self.touch()
         try:
             return self._plain_access_token()
         except TokenUnreadable:
             # The refresh token may still open; if not, the refresh flags the connection for a reconnect.
-            self.renew(self.generation)
+            self._renew(self.generation)
             return self._plain_access_token()
 
     async def abearer(self) -> str:
@@ -239,11 +250,11 @@ class SalesforceConnection(GuardedModel):
         else:
             await sync_to_async(self._enter_use)()
         if self.access_token is None:
-            await self.arenew(self.generation)
+            await self._arenew(self.generation)
         try:
             return self._plain_access_token()
         except TokenUnreadable:
-            await self.arenew(self.generation)
+            await self._arenew(self.generation)
             return self._plain_access_token()
 
     def _enter_use(self) -> None:
@@ -260,31 +271,49 @@ class SalesforceConnection(GuardedModel):
         Returns:
             Whether they are fresh. Those that were there already may have run out since, too.
         """
+        lesson = None if forced else refused(self, refused_generation)
+        fresh = self._renew(refused_generation, forced=forced)
+        if lesson is not None:
+            learn(self, lesson)
+        return fresh
+
+    def _renew(self, generation: int, *, forced: bool = False) -> bool:
         from .readings import seen_in  # both import this module
         from .store import engine
 
-        if self.generation > refused_generation:
+        if self.generation > generation:
             return self._is_fresh
+        raise_unless_active_user(self)
         patience = get_app(self.app).timeouts.wait
-        seen = seen_in(self)
-        outcome = engine.refresh(self.pk, refused_generation, forced=forced, seen=seen, patience=patience)
+        outcome = engine.refresh(self.pk, generation, forced=forced, seen=seen_in(self), patience=patience)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
         return self._is_fresh
 
     async def arenew(self, refused_generation: int, *, forced: bool = False) -> bool:
         """As `renew`; the refresh goes on when the caller is cancelled."""
-        from .readings import seen_in
-        from .store import engine
+        lesson = None if forced else refused(self, refused_generation)
+        fresh = await self._arenew(refused_generation, forced=forced)
+        if lesson is not None:
+            await sync_to_async(learn)(self, lesson)
+        return fresh
 
-        if self.generation > refused_generation:
+    async def _arenew(self, generation: int, *, forced: bool = False) -> bool:
+        if self.generation > generation:
             return self._is_fresh
         # On the thread that has the caller's database connection: inside a TestCase this is the whole refresh.
-        flight = await sync_to_async(engine.submit)(self.pk, refused_generation, forced=forced, seen=seen_in(self))
+        flight = await sync_to_async(self._submit)(generation, forced=forced)
         outcome = await landing(flight, patience=get_app(self.app).timeouts.wait)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
         return self._is_fresh
+
+    def _submit(self, generation: int, *, forced: bool) -> Future[Outcome]:
+        from .readings import seen_in
+        from .store import engine
+
+        raise_unless_active_user(self)
+        return engine.submit(self.pk, generation, forced=forced, seen=seen_in(self))
 
     @property
     def _is_fresh(self) -> bool:
@@ -304,26 +333,24 @@ class SalesforceConnection(GuardedModel):
         self._remember(ADOPTED)
 
     def touch(self) -> None:
-        """Notes, at most once an hour, that the connection is in use."""
-        if self._is_touched:
-            return
-        self.last_used_at = now = timezone.now()
-        self._remember(["last_used_at"])
-        using = router.db_for_write(type(self), instance=self)
-        # After the commit: inside the caller's transaction it would lock the row against a refresh. A note that
-        # cannot be written is no reason to fail.
-        with suppress(Error, SynchronousOnlyOperation):
-            # No partial: Django before 6.1 cannot name one in its log when it fails.
-            transaction.on_commit(lambda: self._note_use(now, using), using=using, robust=True)
+        """Notes that the connection is in use: at most once an hour, or four times in a session's life.
+
+        Raises:
+            NotConnected: its user is inactive on this site (code ``user_inactive``).
+        """
+        if not self._is_touched:
+            raise_unless_active_user(self)
+            self.last_used_at = now = timezone.now()
+            self._remember(["last_used_at"])
+            note_use(self, now)
 
     @property
     def _is_touched(self) -> bool:
-        return self.last_used_at is not None and timezone.now() - self.last_used_at < TOUCH_EVERY
+        return self.last_used_at is not None and timezone.now() - self.last_used_at < interval_of_notes(self)
 
-    def _note_use(self, now: datetime, using: str) -> None:
-        """Writes it unless somebody has the row locked: the user's call must not wait for them."""
-        skip_locked = connections[using].features.has_select_for_update_skip_locked
-        rows = type(self)._base_manager.using(using).filter(pk=self.pk)
-        with transaction.atomic(using=using):
-            if rows.select_for_update(skip_locked=skip_locked).values_list("pk").first():
-                rows.update(last_used_at=now)
+    def take_over(self, generation: int, values: Mapping[str, Any]) -> None:
+        """Knows what was just written to its row, unless it holds other tokens than that."""
+        if generation == self.generation:
+            for name, value in values.items():
+                setattr(self, name, value)
+            self._remember(values)

@@ -6,6 +6,7 @@ Salesforce are the transport's.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router, transaction
@@ -32,16 +33,29 @@ def disconnect(connection: SalesforceConnection, *, actor: Any = None) -> bool:
     return pending is not None and revoke_after_commit(pending)
 
 
-def give_up(connection: SalesforceConnection, *, actor: Any = None) -> PendingRevocation | None:
-    """The local half: from its commit on nothing here can use the grant. Returns what Salesforce must be told."""
+def give_up(
+    connection: SalesforceConnection,
+    *,
+    actor: Any = None,
+    reason: str = "",
+    unless_used_since: datetime | None = None,
+) -> PendingRevocation | None:
+    """The local half: from its commit on nothing here can use the grant. Returns what Salesforce must be told.
+
+    Args:
+        reason: why, if nobody asked for it.
+        unless_used_since: leaves one alone that was used, or connected anew, at that time or later.
+    """
     using = router.db_for_write(SalesforceConnection)
     with transaction.atomic(using=using):
         row = _locked(connection, using)
-        pending = forget_later(row, reason="disconnected")
+        if unless_used_since is not None and (row.last_used_at or row.connected_at) >= unless_used_since:
+            return None
+        pending = forget_later(row, reason=reason or "disconnected")
         if row.status != Status.DISCONNECTED:
             _forget(row)
             row.refresh_from_db(using)
-            record(row, Kind.DISCONNECTED, actor=actor)
+            record(row, Kind.DISCONNECTED, reason=reason, actor=actor)
     connection.refresh_from_db(using)
     return pending
 

@@ -25,7 +25,7 @@ from .hold import Hold
 from .holds import CANARY, TRIPPED, is_in_force, put
 from .record import notify, record_all
 
-__all__ = ["LASTS", "consider", "make_canary_due", "release", "weigh"]
+__all__ = ["LASTS", "RELEASED", "consider", "make_canary_due", "release", "weigh"]
 
 logger = logging.getLogger("django_sf_oauth.holds")
 
@@ -88,8 +88,10 @@ def _window(app: AppSettings) -> timedelta:
 
 
 def _are_too_many(app: AppSettings, since: datetime) -> bool:
-    # Each connection once, and none whose verdict was withdrawn before.
-    flagged = _deaths(app, since).filter(connection__status=Status.RECONNECT_REQUIRED)
+    # Each connection once, and none whose verdict was withdrawn before. A rotation that was lost, as by a worker
+    # that was killed, speaks of this site and not of the app.
+    found = _deaths(app, since).exclude(reason="rotation_lost")
+    flagged = found.filter(connection__status=Status.RECONNECT_REQUIRED)
     deaths = flagged.values("connection_id").order_by().distinct().count()
     return deaths >= app.fleet_guard.count and _is_share(app, deaths)
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 __all__ = ["Hold"]
 
 
-SCOPE = r"^(all|(app|fleet|alarm):[\w.-]+|org:00D\w{15}|host:[\w.:-]+)$"
+SCOPE = r"^(all|(app|fleet|alarm|digest):[\w.-]+|org:00D\w{15}|host:[\w.:-]+)$"
 
 
 class HoldQuerySet(models.QuerySet["Hold"]):
@@ -35,7 +35,9 @@ class Hold(models.Model):
 
     ``all``, ``app:<alias>`` and ``org:<18 characters>`` are the kill switch: no connection is used or refreshed.
     ``host:<token host>`` is the breaker: no token request there. ``fleet:<alias>`` is the fleet guard: verdicts on
-    dead grants of the app are withheld. ``alarm:<alias>``: `app_misconfigured` has been sent.
+    dead grants of the app are withheld. ``alarm:<alias>``: `app_misconfigured` has been sent. ``digest:<alias>``:
+    so has the digest. ``rate:<alias>:<token host>``: as many refreshes as the rate of the app allows have been
+    claimed.
     """
 
     scope = models.CharField(
@@ -51,6 +53,7 @@ class Hold(models.Model):
         _("tested at"), null=True, blank=True, editable=False, help_text=_("When one request may test it.")
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    told_at = models.DateTimeField(_("told at"), null=True, editable=False)  # the operators, by mail
 
     objects = HoldQuerySet.as_manager()
 

@@ -107,7 +107,7 @@ def alarm_is_new(app: str, reason: str) -> bool:
 def put(scope: str, *, reason: str, until: datetime, probe_at: datetime | None = None) -> bool:
     """Sets a hold, unless one of that scope is in force. Returns whether it was this call that set it."""
     now = timezone.now()
-    values = {"reason": reason, "until": until, "probe_at": probe_at}
+    values = {"reason": reason, "until": until, "probe_at": probe_at, "told_at": None}
     if _holds().filter(scope=scope, until__lte=now).update(**values, created_at=now):
         return True
     if _holds().filter(scope=scope).exists():

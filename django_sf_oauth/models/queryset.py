@@ -12,6 +12,8 @@ from django_sf_oauth.grants.contract import WATCHED, Status
 from django_sf_oauth.protocol.identity import to_18
 from django_sf_oauth.protocol.tokens import missing_scopes
 
+from .active_user import is_active, user_inactive
+
 if TYPE_CHECKING:
     from .connection import SalesforceConnection
 
@@ -50,11 +52,13 @@ class SalesforceConnectionQuerySet(models.QuerySet["SalesforceConnection"]):
             scopes: those it must have been granted.
 
         Raises:
-            NotConnected: the user has none.
+            NotConnected: the user has none, or is inactive on this site.
             ValueError: `org_id` is no id of Salesforce.
         """
         if not getattr(user, "is_authenticated", False):
             raise NotConnected("An anonymous user has no Salesforce connection.")
+        if not is_active(user):
+            raise user_inactive()
         fitting = self.for_user(user).connected().order_by("-is_default", "-pk")
         if org_id is not None:
             fitting = fitting.filter(organization_id=to_18(org_id))
@@ -66,7 +70,9 @@ class SalesforceConnectionQuerySet(models.QuerySet["SalesforceConnection"]):
         candidates = sorted(found, key=lambda one: (not one.is_default, one.status != Status.ACTIVE))
         if not candidates or not (narrowed or candidates[0].is_default):
             raise NotConnected
-        return candidates[0]
+        picked = candidates[0]
+        self.model._meta.get_field("user").set_cached_value(picked, user)  # whoever uses it asks about its user
+        return picked
 
     def bulk_create(
         self,

@@ -1,4 +1,4 @@
-"""The one place where a change becomes an audit event and a signal."""
+"""The one place where a change becomes an audit event, a signal, and an incident to tell its user of."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.db import router, transaction
 from django_sf_oauth import signals
 
 from .event import ConnectionEvent
+from .notice import Notice
 
 if TYPE_CHECKING:
     from .connection import SalesforceConnection
@@ -27,6 +28,16 @@ SIGNALS = {
     Kind.RECOVERED: signals.recovered,
     Kind.DISCONNECTED: signals.disconnected,
 }
+ENDS_INCIDENT = frozenset(
+    {
+        Kind.BLOCKED,  # somebody else has to act now
+        Kind.DELETED,
+        Kind.DISCONNECTED,
+        Kind.RECONNECTED,
+        Kind.RECOVERED,
+        Kind.VERDICT_WITHDRAWN,
+    }
+)
 
 
 def record(
@@ -39,6 +50,7 @@ def record(
 ) -> None:
     """Writes the event in the caller's transaction and sends its signal once that is committed."""
     _event(connection, kind, reason=reason, actor=actor, user_stays=user_stays).save()
+    _keep_incidents([connection], kind)
     _announce(connection, kind, reason)
 
 
@@ -48,8 +60,16 @@ def record_all(connections: Sequence[SalesforceConnection], kind: ConnectionEven
     ConnectionEvent.objects.bulk_create(
         _event(connection, kind, reason=reason) for connection, reason in zip(connections, reasons, strict=True)
     )
+    _keep_incidents(connections, kind)
     for connection, reason in zip(connections, reasons, strict=True):
         _announce(connection, kind, reason)
+
+
+def _keep_incidents(connections: Sequence[SalesforceConnection], kind: ConnectionEvent.Kind) -> None:
+    if kind == Kind.RECONNECT_REQUIRED:
+        Notice.objects.open_for(connections)
+    elif kind in ENDS_INCIDENT:
+        Notice.objects.close_for(connections)
 
 
 def _event(

@@ -21,8 +21,8 @@ LONGEST_PAUSE = 24 * 3600  # seconds
 class PendingRevocation(models.Model):
     """A refresh token to revoke: written in the transaction that forgets it, deleted once Salesforce did it.
 
-    ``reason`` says what became of it here: ``disconnected``, ``deleted``, ``replaced`` by a new connection, or
-    ``came_late`` from a refresh that one of these overtook.
+    ``reason`` says what became of it here: ``disconnected``, ``deleted``, ``dormant`` (nobody used it),
+    ``replaced`` by a new connection, or ``came_late`` from a refresh that one of these overtook.
     """
 
     uuid = models.UUIDField(default=uuid4, unique=True, editable=False)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django_sf_oauth.conf import AppSettings
 from django_sf_oauth.fields import sealed_field
 from django_sf_oauth.grants.contract import Status
-from django_sf_oauth.grants.due import next_refresh_at
+from django_sf_oauth.grants.due import next_refresh_at, pause_of, regrown
 from django_sf_oauth.protocol.hosts import is_trusted_url
 from django_sf_oauth.protocol.tokens import TokenAnswer, jwt_expiry
 
@@ -31,22 +31,33 @@ class Holder(Protocol):
     @property
     def last_used_at(self) -> datetime | None: ...
 
+    @property
+    def told_lifetime(self) -> timedelta | None: ...
+
+    @property
+    def learned_lifetime(self) -> timedelta | None: ...
+
 
 def token_values(holder: Holder, answer: TokenAnswer, app: AppSettings) -> dict[str, Any]:
     """By column; what the answer does not mention stays as it is."""
     now = timezone.now()
-    expires_at = now + _lifetime(answer, app, now.timestamp())
+    full = holder.told_lifetime or app.session_lifetime
+    learned = regrown(holder.learned_lifetime, full=full)
+    fixed = _fixed_lifetime(answer, now.timestamp())
+    expires_at = now + (learned or full if fixed is None else fixed)
     values: dict[str, Any] = {
         "access_token": _sealed(holder, "access_token", answer.access_token),
         "issued_at": _issued_at(answer, now),
         "expires_at": expires_at,
+        "slides": fixed is None,
         "last_refreshed_at": now,
         "next_refresh_at": next_refresh_at(
             uuid=holder.uuid,
             now=now,
+            refreshed_at=now,
             expires_at=expires_at,
             last_used_at=holder.last_used_at,
-            heartbeat=app.heartbeat,
+            pause=pause_of(app.heartbeat, app.expires_if_unused),
         ),
         "status": Status.ACTIVE,
         "reason": "",
@@ -58,6 +69,8 @@ def token_values(holder: Holder, answer: TokenAnswer, app: AppSettings) -> dict[
         "lease_until": None,
         "in_doubt_since": None,
     }
+    if holder.learned_lifetime is not None:
+        values["learned_lifetime"] = learned
     if answer.refresh_token:
         values["refresh_token"] = _sealed(holder, "refresh_token", answer.refresh_token)
     if answer.instance_url and is_usable_instance(answer.instance_url, app):
@@ -77,13 +90,13 @@ def _issued_at(answer: TokenAnswer, now: datetime) -> datetime:
     return datetime.fromtimestamp(answer.issued_at_ms / 1000, tz=now.tzinfo)
 
 
-def _lifetime(answer: TokenAnswer, app: AppSettings, now: float) -> timedelta:
-    """Salesforce sends no ``expires_in``; a JWT says it itself, an opaque token lives as long as a session."""
+def _fixed_lifetime(answer: TokenAnswer, now: float) -> timedelta | None:
+    """Salesforce sends no ``expires_in``; a JWT says it itself; None for a session, which each use prolongs."""
     if answer.expires_in is not None:
         return timedelta(seconds=answer.expires_in)
     if expiry := jwt_expiry(answer.access_token):
         return timedelta(seconds=max(0.0, expiry - now))
-    return app.session_lifetime
+    return None
 
 
 def _sealed(holder: Holder, name: str, plain: str) -> bytes:

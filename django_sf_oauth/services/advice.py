@@ -15,11 +15,12 @@ from django_sf_oauth.conf import get_apps
 from django_sf_oauth.exceptions import TokenUnreadable
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import missing_scopes
 
 from .failures import FAILURES
 
-__all__ = ["Advice", "Tone", "advise"]
+__all__ = ["Advice", "Tone", "advise", "title_of"]
 
 Text = str | Promise
 
@@ -78,6 +79,11 @@ def advise(connection: SalesforceConnection) -> Advice:
             return Advice(tone=Tone.OFF, label=_("Disconnected"), text=text, button=_("Connect again"))
         case _:
             return _active(connection)
+
+
+def title_of(connection: SalesforceConnection) -> str:
+    """What a person calls it: the organization's name, else its host, else its id."""
+    return connection.organization_name or host_of(connection.instance_url) or connection.organization_id
 
 
 def _reconnect(reason: str) -> Advice:

@@ -28,6 +28,7 @@ from django_sf_oauth.protocol.tokens import TokenAnswer
 from .connect import app_named
 from .enrichment import enrich
 from .failures import code_of, describe, failed
+from .lifetime import ask_lifetime
 from .rate_limits import limit_callback
 from .storing import Stored, store
 from .verification import verify
@@ -128,6 +129,7 @@ def _connect(attempt: ConnectAttempt, app: AppSettings, callback: Callback) -> C
     if stored.replaced is not None:
         revoke_now(stored.replaced)
     enrich(stored.connection, app)
+    ask_lifetime(stored.connection, app)
     return _connected(attempt, stored)
 
 

@@ -33,7 +33,8 @@ class Held:
 
 def held() -> Iterator[Held]:
     """The holds in force, by scope."""
-    for hold in Hold.objects.in_force(timezone.now()).order_by("scope"):
+    in_force = Hold.objects.in_force(timezone.now()).exclude(scope__startswith="digest:")
+    for hold in in_force.order_by("scope"):
         yield Held(
             scope=hold.scope,
             reason=hold.reason,

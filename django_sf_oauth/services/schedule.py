@@ -1,7 +1,7 @@
-"""Staying connected: what is due is claimed, handed over in batches and refreshed.
+"""Staying connected: what a sweep has claimed is refreshed, a batch at a time.
 
-Everything here is level-triggered: it looks at the rows as they are now. A lost task costs one interval, a doubled
-one finds nothing left to do.
+It is level-triggered, as the sweep is: it looks at the rows as they are now. A lost task costs one interval, a
+doubled one finds nothing left to do.
 """
 
 from __future__ import annotations
@@ -12,64 +12,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from django.db import connections, router, transaction
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.models.fleet_guard import make_canary_due
+from django_sf_oauth.models.active_user import is_active
 from django_sf_oauth.models.readings import seen_in
 from django_sf_oauth.models.store import engine
 
 from .flights import Flights
+from .sweep import BATCH, CLAIMED_FOR
 
-__all__ = ["BATCH", "CLAIMED_FOR", "SWEEP", "claim_due", "refresh_connections", "refresh_due"]
+__all__ = ["refresh_connections"]
 
 logger = logging.getLogger("django_sf_oauth.schedule")
 
-BATCH = 500  # connections per task
-SWEEP = 10 * BATCH  # connections per sweep: what is left waits for the next one, not on the broker
-CLAIMED_FOR = timedelta(minutes=5)  # a batch that got lost is due again after that
 SET_ASIDE_FOR = timedelta(days=1)  # a connection of an inactive user is looked at that often
+CLOCKS_DIFFER = timedelta(minutes=1)  # at most, between this machine and the database
 BUDGET = 240.0  # seconds in which a batch starts exchanges
 GRACE = 75.0  # seconds for those in flight to end: a whole exchange, and its store
-
-
-def claim_due(limit: int = BATCH) -> list[int]:
-    """Takes connections that are due, by pushing their due time ahead; of two sweeps at once, one gets each.
-
-    Returns:
-        Primary keys, longest overdue first.
-    """
-    alias = router.db_for_write(SalesforceConnection)
-    skip_locked = connections[alias].features.has_select_for_update_skip_locked
-    rows = SalesforceConnection.objects.using(alias)
-    with transaction.atomic(using=alias):
-        now = timezone.now()
-        due = rows.due(now).select_for_update(skip_locked=skip_locked)
-        ids = list(due.values_list("pk", flat=True)[:limit])
-        rows.filter(pk__in=ids).update(next_refresh_at=now + CLAIMED_FOR)
-    return ids
-
-
-def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP, batch: int = BATCH) -> int:
-    """One sweep: claims what is due and hands it over, batch by batch.
-
-    Args:
-        hand_over: takes the primary keys of one batch; called after their claim was committed.
-        limit: how many connections at most.
-        batch: how many at a time.
-
-    Returns:
-        How many were handed over.
-    """
-    make_canary_due()
-    claimed = 0
-    while claimed < limit and (ids := claim_due(min(batch, limit - claimed))):
-        claimed += len(ids)
-        hand_over(ids)
-    return claimed
 
 
 def refresh_connections(
@@ -135,8 +97,9 @@ def _is_due(row: SalesforceConnection) -> bool:
 
 
 def _claim_ends() -> datetime:
-    return timezone.now() + CLAIMED_FOR
+    # The sweep claims by the database's clock, and this one may be slower.
+    return timezone.now() + CLAIMED_FOR + CLOCKS_DIFFER
 
 
 def _user_is_active(row: SalesforceConnection) -> bool:
-    return bool(getattr(row.user, "is_active", True))  # a field, a property, or nothing the user model knows of
+    return is_active(row.user)

@@ -87,9 +87,12 @@ def _replaced(row: SalesforceConnection, verified: Verified) -> PendingRevocatio
 @sensitive_variables()
 def _write(row: SalesforceConnection, attempt: ConnectAttempt, app: AppSettings, verified: Verified) -> None:
     is_sandbox = is_sandbox_url(attempt.login_url) or is_sandbox_url(verified.instance_url)
+    row.told_lifetime = row.learned_lifetime = None  # another session policy may hold by now
     row.last_used_at = timezone.now()  # to connect is to use: its first refresh comes ahead of expiry
     SalesforceConnection.objects.filter(pk=row.pk).update(
         **token_values(row, verified.answer, app),
+        told_lifetime=None,
+        learned_lifetime=None,
         generation=row.generation + 1,  # a refresh of the old grant that is in flight comes too late
         login_url=attempt.login_url,
         scopes=list(verified.scopes),

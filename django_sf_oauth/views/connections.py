@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -13,6 +14,8 @@ from django.utils.translation import gettext as _
 from django_sf_oauth.models import PendingRevocation, SalesforceConnection
 from django_sf_oauth.services.advice import advise
 from django_sf_oauth.services.default_connection import make_default as make_it_default
+from django_sf_oauth.services.mails import address_of
+from django_sf_oauth.services.opting_out import is_told, may_be_told
 
 from .guards import is_safe, own_connection, page, signed_in
 from .presenting import Card, app_choices, cards_of, open_attempts_of
@@ -33,8 +36,14 @@ def connections(request: HttpRequest) -> HttpResponse:
         "apps": app_choices(),
         "next_url": next_url if is_safe(request, next_url) else "",
         "messages": messages.get_messages(request),
+        **_mails(request.user),
     }
     return render(request, "sf_oauth/connections.html", context)
+
+
+def _mails(user: Any) -> dict[str, Any]:
+    """The address that mails go to, if this site can send any, and whether the user wants them."""
+    return {"mail_address": address_of(user), "is_told": is_told(user)} if may_be_told(user) else {}
 
 
 @page("GET", "POST")

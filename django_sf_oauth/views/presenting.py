@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_sf_oauth.conf import AppSettings, get_apps
 from django_sf_oauth.models import ConnectAttempt, SalesforceConnection
 from django_sf_oauth.protocol.hosts import host_of
-from django_sf_oauth.services.advice import Advice, Tone, advise
+from django_sf_oauth.services.advice import Advice, Tone, advise, title_of
 
 __all__ = ["AppChoice", "Card", "OpenAttempt", "Retry", "app_choices", "cards_of", "open_attempts_of"]
 
@@ -30,8 +30,7 @@ class Card:
 
     @property
     def title(self) -> str:
-        connection = self.connection
-        return connection.organization_name or host_of(connection.instance_url) or connection.organization_id
+        return title_of(self.connection)
 
     @property
     def is_over(self) -> bool:

@@ -7,8 +7,13 @@ from django_sf_oauth.testing import FakeSalesforce
 from .people import Person
 
 
-def fake_banner(*, site: str, panel: str, people: list[Person], forgotten: int) -> str:
-    """`forgotten`: how many connections an earlier run has left, which a new fake knows nothing of."""
+def fake_banner(*, site: str, panel: str, people: list[Person], forgotten: int, mails: str) -> str:
+    """What to open and to try.
+
+    Args:
+        forgotten: how many connections an earlier run has left, which a new fake knows nothing of.
+        mails: the folder that mails are written to.
+    """
     made_up = FakeSalesforce().user
     rows = [
         *_doors(site, people),
@@ -20,6 +25,7 @@ def fake_banner(*, site: str, panel: str, people: list[Person], forgotten: int) 
         "2. Press “Connect Salesforce”, log in at the fake, allow the access.",
         "3. End the access tokens in the control panel, reload the accounts: nobody notices.",
         "4. Revoke the approval there, reload: the page asks to reconnect.",
+        f"5. Two minutes later the user is told by mail: {mails}/.",
     ]
     if forgotten:
         steps.append("The fake starts empty: earlier connections need a “Reconnect”, or start with --reset.")

@@ -42,7 +42,11 @@ def seed(people: list[Person]) -> None:
     for person in people:
         user, _ = get_user_model()._default_manager.get_or_create(
             username=person.username,
-            defaults={"is_staff": person.is_admin, "is_superuser": person.is_admin},
+            defaults={
+                "email": f"{person.username}@example.com",
+                "is_staff": person.is_admin,
+                "is_superuser": person.is_admin,
+            },
         )
         if not user.check_password(person.password):  # else it is left: a new hash would end their sessions
             user.set_password(person.password)

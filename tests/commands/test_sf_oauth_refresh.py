@@ -11,7 +11,7 @@ from django.core.management import call_command, load_command_class
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Status
-from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models import ConnectionEvent, Notice, PendingRevocation, SalesforceConnection
 from django_sf_oauth.testing import FakeSalesforce
 from tests.commands.conftest import Run
 from tests.factories import make_connection
@@ -64,12 +64,15 @@ def test_due_refreshes_all_that_is_due(run: Run, fake_salesforce: FakeSalesforce
     assert (ran.code, ran.json) == (0, {"renewed": 3})
 
 
-def test_a_dry_run_says_how_many_are_due_and_claims_none(run: Run, fake_salesforce: FakeSalesforce) -> None:
-    connection = connect_one(fake_salesforce, **due())
+def test_a_dry_run_says_how_many_are_due_since_when_and_claims_none(
+    run: Run, fake_salesforce: FakeSalesforce
+) -> None:
+    connection = connect_one(fake_salesforce, next_refresh_at=timezone.now() - timedelta(hours=1))
 
-    ran = run("sf_oauth_refresh", "--due", "--dry-run")
+    ran = run("sf_oauth_refresh", "--due", "--dry-run", "--json")
 
-    assert ran.out == "to refresh: 1\n"
+    assert ran.json["to_refresh"] == 1
+    assert 3600 <= ran.json["oldest_due_age"] < 3700
     assert SalesforceConnection.objects.due(timezone.now()).get() == connection
     assert fake_salesforce.token_requests == 0
 
@@ -118,6 +121,43 @@ def test_a_loop_goes_on_until_a_signal_asks_it_to_stop(fake_salesforce: FakeSale
     assert capsys.readouterr().out == "renewed: 1\n" * 2
     assert set(SalesforceConnection.objects.values_list("generation", flat=True)) == {2}
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_does_all_that_the_tasks_do(fake_salesforce: FakeSalesforce, capsys: Any) -> None:
+    make_pending_revocation(fake_salesforce)
+    make_old_event()
+    Notice.objects.create(connection=connect_one(fake_salesforce), due_at=timezone.now())
+    command: Any = load_command_class("django_sf_oauth", "sf_oauth_refresh")
+    command.stop = Passes(fake_salesforce, most=2)
+
+    call_command(command, "--due", "--loop")
+
+    assert capsys.readouterr().out.splitlines() == ["revoked: 1", "over: 1", "events: 1", "renewed: 1"]
+    assert not PendingRevocation.objects.exists()
+
+
+def make_pending_revocation(fake: FakeSalesforce) -> None:
+    connection = connect_one(fake)
+    fake.maintenance = True
+    connection.disconnect()
+    fake.maintenance = False
+    PendingRevocation.objects.update(next_attempt_at=timezone.now())
+
+
+def make_old_event() -> None:
+    long_ago = timezone.now() - timedelta(days=401)
+    ConnectionEvent.objects.create(kind="connected", app="default", created_at=long_ago)
+
+
+def test_a_loop_prunes_once_a_day() -> None:
+    command: Any = load_command_class("django_sf_oauth", "sf_oauth_refresh")
+
+    for _ in range(2):
+        make_old_event()
+        command._daily()
+
+    assert ConnectionEvent.objects.count() == 1
 
 
 def test_a_blocked_connection_that_is_named_becomes_active_again(

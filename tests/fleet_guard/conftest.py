@@ -15,6 +15,8 @@ from django_sf_oauth.exceptions import SalesforceOAuthError
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, SalesforceConnection
 from django_sf_oauth.services import schedule
+from django_sf_oauth.services import sweep as sweeping
+from django_sf_oauth.services.sweep import refresh_due
 from django_sf_oauth.testing import FakeSalesforce
 from tests.fleet import connect_many
 
@@ -63,6 +65,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(timezone, "now", clock.now)
+    monkeypatch.setattr(sweeping, "database_now", lambda alias: clock.now())
     # The field has kept the function that was there when it was made.
     monkeypatch.setattr(ConnectionEvent._meta.get_field("created_at"), "_get_default", clock.now)
     return clock
@@ -127,5 +130,5 @@ WELL = (Status.ACTIVE, "", "")
 
 def sweep() -> Counter[str]:
     counts: Counter[str] = Counter()
-    schedule.refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
+    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
     return counts

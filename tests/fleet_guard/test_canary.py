@@ -13,6 +13,7 @@ from django_sf_oauth.models import ConnectionEvent, Hold, SalesforceConnection, 
 from django_sf_oauth.services import schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection
+from tests.fleet import claim_due
 from tests.fleet_guard.conftest import (
     COUNT,
     MINUTE,
@@ -48,7 +49,7 @@ def test_each_of_those_that_wait_is_the_canary_in_turn(tripped: list[SalesforceC
     for _ in range(COUNT):
         clock.ahead += MINUTE
         fleet_guard.make_canary_due()
-        tried += schedule.claim_due()
+        tried += claim_due()
         schedule.refresh_connections(tried[-1:])
 
     assert sorted(tried) == sorted(row.pk for row in tripped[:COUNT])
@@ -84,7 +85,7 @@ def test_no_guard_and_no_one_who_waits_means_no_canary(tripped: list[SalesforceC
 
     fleet_guard.make_canary_due()
 
-    assert schedule.claim_due() == []
+    assert claim_due() == []
 
 
 def test_a_guard_of_an_app_that_is_gone_from_the_settings_stops_no_sweep(clock: Clock) -> None:
@@ -143,7 +144,7 @@ def test_one_that_a_sweep_leaves_alone_is_no_canary(
 
     fleet_guard.make_canary_due()
 
-    assert tripped[0].pk not in schedule.claim_due()
+    assert tripped[0].pk not in claim_due()
 
 
 def test_where_all_are_left_alone_there_is_no_canary(tripped: list[SalesforceConnection], clock: Clock) -> None:

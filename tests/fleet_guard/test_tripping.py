@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connections
+from django.utils import timezone
 
 from django_sf_oauth.exceptions import TemporarilyUnavailable
 from django_sf_oauth.grants.contract import Status
@@ -55,6 +56,15 @@ def test_the_one_too_many_withdraws_the_verdicts_of_the_window_and_tells_the_ope
     withdrawn = ConnectionEvent.objects.filter(kind=Kind.VERDICT_WITHDRAWN)
     assert set(withdrawn.values_list("reason", flat=True)) == {"revoked"}
     assert alarms == ["fleet_guard"]
+
+
+def test_rotations_that_were_lost_do_not_count(fleet: list[SalesforceConnection]) -> None:
+    """Else a worker that is killed amid a batch would look like trouble of the app."""
+    SalesforceConnection.objects.update(in_doubt_since=timezone.now())
+
+    assert [fare(row) for row in fleet[: COUNT + 1]] == ["rotation_lost"] * (COUNT + 1)
+
+    assert not Hold.objects.exists()
 
 
 @committed

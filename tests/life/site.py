@@ -27,7 +27,8 @@ from django_sf_oauth.models import (
 )
 from django_sf_oauth.models.store import engine, store
 from django_sf_oauth.services.revoking import revoke_pending
-from django_sf_oauth.services.schedule import refresh_connections, refresh_due
+from django_sf_oauth.services.schedule import refresh_connections
+from django_sf_oauth.services.sweep import refresh_due
 from django_sf_oauth.testing.records import RefreshToken, User
 from tests.factories import make_user
 from tests.journey import connect, signed_in_client

@@ -133,6 +133,10 @@ class Worker:
     def refresh(self) -> None:
         self._write("refresh")
 
+    def stop(self) -> None:
+        """Lets it go until it has claimed a batch (see `tests.races.sweeper`)."""
+        self._write("stop")
+
     def await_stop(self, step: str) -> None:
         """Until it has come to a step that its task tells it to stop at."""
         self._expect(f"at {step}")

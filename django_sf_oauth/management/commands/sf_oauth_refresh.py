@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -16,9 +17,11 @@ from django.utils import timezone
 from django_sf_oauth.management.command import USAGE
 from django_sf_oauth.management.command import Command as BaseCommand
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.services import schedule
+from django_sf_oauth.services import alerts, digest, dormancy, notices, pruning, revoking, schedule
+from django_sf_oauth.services.sweep import oldest_due_age, refresh_due
 
 NO_HURRY = 7 * 24 * 3600.0  # seconds; an operator stops the command, no worker's time limit does
+DAY = timedelta(days=1)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,6 +31,7 @@ class Command(BaseCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stop = threading.Event()
+        self.next_day = timezone.now()
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -35,7 +39,9 @@ class Command(BaseCommand):
         self.add_dry_run(parser)
         parser.add_argument("--due", action="store_true", help="Those that are due, instead of named ones.")
         parser.add_argument(
-            "--loop", action="store_true", help="With --due: go on until stopped (Ctrl-C, SIGTERM)."
+            "--loop",
+            action="store_true",
+            help="With --due: go on until stopped (Ctrl-C, SIGTERM), and do all else that the Celery tasks do.",
         )
         parser.add_argument("--interval", type=float, default=60.0, help="Seconds between two passes of --loop.")
 
@@ -58,25 +64,40 @@ class Command(BaseCommand):
         if not self.selection(options).is_empty:
             raise CommandError("--due chooses by itself: name no connections.", returncode=USAGE)
         if options["dry_run"]:
-            self.report({"to_refresh": SalesforceConnection.objects.due(timezone.now()).count()}, options)
+            due = SalesforceConnection.objects.due(timezone.now()).count()
+            self.report({"to_refresh": due, "oldest_due_age": int(oldest_due_age())}, options)
         elif options["loop"]:
             self._loop(options)
         else:
             self.finish(sweep(), options)
 
     def _loop(self, options: Mapping[str, Any]) -> None:
+        chores = (sweep, revoking.revoke_pending, alerts.send_alerts, notices.send_notices, self._daily)
         with stopped_by_signals(self.stop):
             while not self.stop.is_set():
                 close_old_connections()  # one that the server dropped since the last pass is opened anew
-                if counts := sweep():
-                    self.report(counts, options)
+                for chore in (
+                    sweep,
+                    revoking.revoke_pending,
+                    alerts.send_alerts,
+                    notices.send_notices,
+                    self._daily,
+                ):
+                    if counts := chore():
+                        self.report(counts, options)
                 self.stop.wait(options["interval"])
+
+    def _daily(self) -> Counter[str]:
+        if timezone.now() < self.next_day:
+            return Counter()
+        self.next_day = timezone.now() + DAY
+        return Counter(pruning.prune()) + dormancy.expire_dormant() + digest.send_digests()
 
 
 def sweep() -> Counter[str]:
     """Claims and refreshes, batch after batch, all that is due now."""
     counts: Counter[str] = Counter()
-    schedule.refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
+    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
     return counts
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 from django.urls import reverse
 
 from django_sf_oauth.models import SalesforceConnection
@@ -16,7 +17,7 @@ from example_project.demo.people import Person, known_people, private_people, se
 from example_project.demo.ports import PortTaken, choose_port
 from example_project.demo.processes import ChildEnded, Children, Stop
 from example_project.demo.storage import clear_messages, forget, forget_connections
-from example_project.settings import BASE_DIR, USES_FAKE, VAR
+from example_project.settings import BASE_DIR, MAIL_FILES, USES_FAKE, VAR
 
 SITE_HOST, FAKE_HOST = "localhost", "127.0.0.1"  # two hosts: cookies stay apart, and SameSite is real
 MANAGE = str(BASE_DIR / "manage.py")
@@ -37,10 +38,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = Stop()
+        if options["reset"] and connection.vendor != "sqlite":
+            raise CommandError("--reset deletes a file, and DATABASE_URL names a server: empty that one yourself.")
         port, fake_port = _ports(options["port"], options["fake_port"])
         self._say("Starting …")
         people = _prepare(reset=options["reset"])
-        with Children(environment=_environment(fake_port), logs=None if options["verbose"] else VAR) as children:
+        with Children(
+            environment=_environment(port, fake_port), logs=None if options["verbose"] else VAR
+        ) as children:
             try:
                 self._run(children, stop, port, fake_port, people)
             except ChildEnded as error:
@@ -94,7 +99,7 @@ def _prepare(*, reset: bool) -> list[Person]:
     return people
 
 
-def _environment(fake_port: int) -> dict[str, str]:
+def _environment(port: int, fake_port: int) -> dict[str, str]:
     direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), SITE_HOST, FAKE_HOST]))
     return {
         "DJANGO_DEBUG": "true",
@@ -104,6 +109,7 @@ def _environment(fake_port: int) -> dict[str, str]:
         "no_proxy": direct,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(BASE_DIR.parent), os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
+        "SALESFORCE_SITE_URL": f"http://{SITE_HOST}:{port}",
     }
 
 
@@ -112,4 +118,4 @@ def _banner(site: str, fake_port: int, people: list[Person]) -> str:
         return real_banner(site=site, people=people, callback=f"{site}{reverse('sf_oauth:callback')}")
     panel = f"http://{FAKE_HOST}:{fake_port}/__panel__/"
     forgotten = SalesforceConnection.objects.connected().count()
-    return fake_banner(site=site, panel=panel, people=people, forgotten=forgotten)
+    return fake_banner(site=site, panel=panel, people=people, forgotten=forgotten, mails=MAIL_FILES)

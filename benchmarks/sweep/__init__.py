@@ -1,0 +1,1 @@
+"""A sweep over a million connections, of which five in a hundred are due."""

@@ -1,0 +1,42 @@
+"""Inactive users of the site neither use nor refresh their connections."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ObjectDoesNotExist, SynchronousOnlyOperation
+from django.db import Error
+
+from django_sf_oauth.exceptions import NotConnected
+
+if TYPE_CHECKING:
+    from .connection import SalesforceConnection
+
+__all__ = ["is_active", "raise_unless_active_user", "user_inactive"]
+
+
+def is_active(user: Any) -> bool:
+    """By a field, a property, or nothing that the user model knows of."""
+    return bool(getattr(user, "is_active", True))
+
+
+def raise_unless_active_user(connection: SalesforceConnection) -> None:
+    """Raises NotConnected (code ``user_inactive``). It asks the database if the user was not loaded yet.
+
+    Whom nobody can ask about now is taken for active: so they were when it was asked last.
+    """
+    active = True
+    with suppress(Error, SynchronousOnlyOperation, ObjectDoesNotExist):
+        active = is_active(connection.user)
+    if not active:
+        raise user_inactive(connection)
+
+
+def user_inactive(connection: SalesforceConnection | None = None) -> NotConnected:
+    return NotConnected(
+        "The connection's user is inactive on this site.",
+        code="user_inactive",
+        user_message="Your account on this site is not active.",
+        connection_id=connection.uuid if connection else None,
+    )

@@ -1,0 +1,69 @@
+"""How fast the sweeps of all machines may claim, by connected app and token host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django_sf_oauth.conf import get_apps
+from django_sf_oauth.models.budget import Rate, locked_budgets, scope_of
+from django_sf_oauth.models.claiming import Due, claim
+from django_sf_oauth.protocol.hosts import host_of
+
+from .rate_limits import parse_rate
+
+__all__ = ["INTERVAL", "Pace"]
+
+INTERVAL = timedelta(minutes=1)  # between two sweeps: what one may claim in advance
+
+
+class Pace:
+    """Keeps one sweep within the `REFRESH_RATE` of each connected app.
+
+    Args:
+        alias: of the database.
+        now: by its clock.
+        until: when the claims run out.
+    """
+
+    def __init__(self, alias: str, *, now: datetime, until: datetime) -> None:
+        self._alias, self._now, self._until = alias, now, until
+        self._rates = _rates()
+        self._spent: set[str] = set()
+
+    def allows(self, one: Due) -> bool:
+        """Whether it is worth trying: nothing is known yet that speaks against it."""
+        return one.app not in self._rates or _scope(one) not in self._spent
+
+    def claim(self, chosen: Sequence[Due]) -> list[int]:
+        """Claims those that are still due, as far as the rates allow.
+
+        Returns:
+            The primary keys of what was claimed.
+        """
+        limited = {one.pk: _scope(one) for one in chosen if one.app in self._rates}
+        if not limited:
+            return self._claim([one.pk for one in chosen])
+        rates = {limited[one.pk]: self._rates[one.app] for one in chosen if one.pk in limited}
+        with locked_budgets(self._alias, rates, now=self._now, ahead=INTERVAL) as budgets:
+            over = {pk for pk, scope in limited.items() if not budgets[scope].take()}
+            claimed = self._claim([one.pk for one in chosen if one.pk not in over])
+            for pk in limited.keys() & set(claimed):
+                budgets[limited[pk]].spend()
+        # What another sweep got instead may leave room for more.
+        got_less = {limited[pk] for pk in limited.keys() - over - set(claimed)}
+        self._spent |= {limited[pk] for pk in over} - got_less
+        return claimed
+
+    def _claim(self, ids: Sequence[int]) -> list[int]:
+        return claim(self._alias, ids, now=self._now, until=self._until)
+
+
+def _rates() -> Mapping[str, Rate]:
+    """By alias of the app; those without a limit are left out."""
+    limited = {app.alias: parse_rate(app.refresh_rate) for app in get_apps().values() if app.refresh_rate}
+    return {alias: Rate(count=count, window=window) for alias, (count, window) in limited.items()}
+
+
+def _scope(one: Due) -> str:
+    return scope_of(one.app, host_of(one.login_url))
