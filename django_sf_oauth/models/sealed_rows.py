@@ -59,14 +59,25 @@ class SealedTable:
                 counts[_key_id(bytes(start))] += number
         return counts
 
-    def batch(self, key_id: str | None, *, after: Any, size: int) -> list[SealedRow]:
-        """The next rows that hold a value of another key than that one; with None, the next rows with any."""
+    def batches(self, key_id: str | None, size: int) -> Iterator[list[SealedRow]]:
+        """The rows that hold a value of another key than that one; with None, those with any value.
+
+        What comes behind the last row meanwhile is left out, so that there is an end.
+        """
         wanted = reduce(or_, (_is_outside(field.name, key_id) for field in self.fields))
-        rows = self._rows().filter(wanted)
-        if after is not None:
-            rows = rows.filter(pk__gt=after)
+        rows = self._rows().filter(wanted).order_by("pk")
+        last = rows.values_list("pk", flat=True).last()
+        if last is None:
+            return
+        rows = rows.filter(pk__lte=last)
+        batch = self._read(rows, size)
+        while batch:
+            yield batch
+            batch = self._read(rows.filter(pk__gt=batch[-1].pk), size)
+
+    def _read(self, rows: QuerySet[Any], size: int) -> list[SealedRow]:
         names = [field.name for field in self.fields]
-        found = rows.order_by("pk").values_list("pk", "uuid", *names)[:size]
+        found = rows.values_list("pk", "uuid", *names)[:size]
         return [SealedRow(pk=pk, uuid=uuid, values=_present(names, values)) for pk, uuid, *values in found]
 
     @sensitive_variables()

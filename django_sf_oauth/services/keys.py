@@ -106,9 +106,8 @@ class _Rotator:
 
     def _pass(self, table: SealedTable, key_id: str | None) -> int:
         """Over the whole table. Returns how many rows somebody held, or changed meanwhile."""
-        after, missed = None, 0
-        while rows := table.batch(key_id, after=after, size=self._batch):
-            after = rows[-1].pk
+        missed = 0
+        for rows in table.batches(key_id, self._batch):
             missed += self._reseal(table, rows)
             self._done = min(self._done + sum(len(row.values) for row in rows), self._total)
             self._tell(self._done, self._total)
