@@ -193,11 +193,13 @@ def test_what_names_no_key_is_counted_apart() -> None:
         write(row.pk, b"gAAAAABnot-ours")
         other = make_connection()
         write(other.pk, b"s1")
+        empty = make_connection()
+        write(empty.pk, b"")
 
         rotation = rotate_keys()
 
-    assert rotation.before == {key_id(NEW): 2, "": 2}
-    assert names(rotation) == {row.uuid, other.uuid}
+    assert rotation.before == {key_id(NEW): 3, "": 3}
+    assert names(rotation) == {row.uuid, other.uuid, empty.uuid}
 
 
 @pytest.mark.django_db

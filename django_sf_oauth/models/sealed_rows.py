@@ -13,7 +13,7 @@ from uuid import UUID
 from django.apps import apps
 from django.db import router
 from django.db.models import BinaryField, Count, F, Func, Model, Q, QuerySet, Value
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, IsNull
 from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth.exceptions import TokenUnreadable
@@ -56,7 +56,7 @@ class SealedTable:
         for field in self.fields:
             rows = self._rows().filter(_is_there(field.name))
             for start, number in rows.values_list(_start(field.name)).annotate(Count("pk")).order_by():
-                counts[_key_id(bytes(start))] += number
+                counts[_key_id(bytes(start or b""))] += number
         return counts
 
     def batches(self, key_id: str | None, size: int) -> Iterator[list[SealedRow]]:
@@ -125,7 +125,8 @@ def _is_there(name: str) -> Q:
 def _is_outside(name: str, key_id: str | None) -> Q:
     if key_id is None:
         return _is_there(name)
-    return _is_there(name) & ~Q(Exact(_start(name), key_prefix(key_id)))
+    start = _start(name)  # to SQLite the start of no bytes is NULL
+    return _is_there(name) & (Q(IsNull(start, True)) | ~Q(Exact(start, key_prefix(key_id))))
 
 
 def _start(name: str) -> Func:
