@@ -79,7 +79,9 @@ def rotate_keys(
     for table in tables:
         rotator.rotate(table, verify=verify)
     after = _count(tables)
-    return Rotation(newest=newest, before=dict(before), after=dict(after), unreadable=list(rotator.unreadable.values()))
+    return Rotation(
+        newest=newest, before=dict(before), after=dict(after), unreadable=list(rotator.unreadable.values())
+    )
 
 
 def _count(tables: Iterable[SealedTable]) -> Counter[str]:

@@ -38,7 +38,9 @@ class Command(BaseCommand):
             progress.end()
         self._write_json(rotation) if options["json"] else self._write_text(rotation)
         if rotation.left:
-            raise CommandError(f"Keep the old keys: {_values(rotation.left)} not under the newest.", returncode=SOME_FAILED)
+            raise CommandError(
+                f"Keep the old keys: {_values(rotation.left)} not under the newest.", returncode=SOME_FAILED
+            )
         if rotation.unreadable:
             raise CommandError("The old keys may go, but not all tokens can be read.", returncode=SOME_FAILED)
 
