@@ -53,7 +53,8 @@ class Keys:
 
     def all(self) -> Mapping[str, Key]:
         """Asks for them the first time."""
-        return self._ask() if self._kept is None else self._kept
+        kept = self._kept
+        return self._ask() if kept is None else kept
 
     def find(self, key_id: str) -> Key | None:
         kept = self.all()
@@ -69,9 +70,9 @@ class Keys:
     def _ask(self) -> Mapping[str, Key]:
         """Asks; when that fails, what is kept stays."""
         self._asked_at, self._failed = time.monotonic(), True
-        self._kept = _named(configured_keys())
+        self._kept = found = _named(configured_keys())
         self._failed = False
-        return self._kept
+        return found
 
 
 _keys = Keys()
