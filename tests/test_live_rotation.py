@@ -39,10 +39,12 @@ def test_rotating_keys_under_twenty_writers_loses_no_newer_token(fake_salesforce
     with override_settings(FERNET_KEYS=[OLD, NEW]), ThreadPoolExecutor(WRITERS) as writers:
         rows = connect_many(fake_salesforce, WRITERS)
         refreshed = [writers.submit(refresh_again_and_again, row.pk) for row in rows]
-        for number in range(ROTATIONS):
-            with override_settings(FERNET_KEYS=[[NEW, OLD], [OLD, NEW]][number % 2]):
-                rotate_keys(batch=7)
-        stop.set()
+        try:
+            for number in range(ROTATIONS):
+                with override_settings(FERNET_KEYS=[[NEW, OLD], [OLD, NEW]][number % 2]):
+                    rotate_keys(batch=7)
+        finally:
+            stop.set()
         counts = [one.result(SOON) for one in refreshed]
         with override_settings(FERNET_KEYS=[NEW, OLD]):
             rotation = rotate_keys()
