@@ -69,7 +69,7 @@ def test_rows_that_no_key_opens_are_named_and_keep_the_old_keys(run: Run) -> Non
         ran, as_json = run(COMMAND), run(COMMAND, "--json")
 
     assert ran.code == as_json.code == 1
-    assert f"cannot be read: django_sf_oauth.SalesforceConnection {bad.uuid}: refresh_token" in ran.out
+    assert f"cannot be read: SalesforceConnection {bad.uuid}: refresh_token" in ran.out
     assert str(row.uuid) not in ran.out
     assert as_json.json["unreadable"] == [
         {"model": "django_sf_oauth.SalesforceConnection", "uuid": str(bad.uuid), "fields": ["refresh_token"]}

@@ -52,7 +52,8 @@ class Command(BaseCommand):
         self._write_counts("before", rotation.before)
         self._write_counts("after", rotation.after)
         for row in rotation.unreadable:
-            self.stdout.write(f"cannot be read: {row.model} {row.uuid}: {', '.join(row.fields)}")
+            model = row.model.rpartition(".")[2]
+            self.stdout.write(f"cannot be read: {model} {row.uuid}: {', '.join(row.fields)}")
         if not rotation.left:
             self.stdout.write("All is under the newest key: the old ones may be removed.")
 
