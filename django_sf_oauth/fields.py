@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from fernet_fields import EncryptedTextField
 
 from .exceptions import TokenUnreadable
-from .keyring import derived_keys, find_key, keyring
+from .keyring import derived_keys, find_key, keyring, newest_key
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -119,7 +119,7 @@ class Sealed:
 @sensitive_variables()
 def seal(plain: str, binding: str) -> Ciphertext:
     """Encrypts under the newest key, bound to one row and column."""
-    key_id, fernet = next(iter(keyring().items()))
+    key_id, fernet = newest_key()
     token = fernet.encrypt(f"{binding}\n{plain}".encode())
     return Ciphertext(key_prefix(key_id) + token)
 

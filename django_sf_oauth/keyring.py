@@ -27,7 +27,7 @@ from fernet_fields.hkdf import derive_fernet_key
 from .conf import KEY_PROVIDER, SETTING
 from .exceptions import ConfigurationError
 
-__all__ = ["configured_keys", "derived_keys", "find_key", "key_provider", "keyring", "newest_key_id"]
+__all__ = ["configured_keys", "derived_keys", "find_key", "key_provider", "keyring", "newest_key"]
 
 PAUSE = 30.0  # seconds between two times that an unknown key id makes the provider be asked again
 
@@ -88,9 +88,10 @@ def keyring() -> Mapping[str, Fernet]:
     return {key_id: key.fernet for key_id, key in _keys.all().items()}
 
 
-def newest_key_id() -> str:
-    """The id of the key that seals. Raises as `keyring` does."""
-    return next(iter(_keys.all()))
+def newest_key() -> tuple[str, Fernet]:
+    """The id of the key that seals, and the key. Raises as `keyring` does."""
+    key_id, key = next(iter(_keys.all().items()))
+    return key_id, key.fernet
 
 
 def find_key(key_id: str) -> Fernet | None:

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from django_sf_oauth.exceptions import ConfigurationError
 from django_sf_oauth.fields import Sealed
-from django_sf_oauth.keyring import newest_key_id
+from django_sf_oauth.keyring import newest_key
 from django_sf_oauth.models import ConnectAttempt, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.sealed_rows import sealed_tables
 from django_sf_oauth.models.update_row import RowUpdate
@@ -43,7 +43,7 @@ def tokens(pk: int) -> tuple[str, str]:
 
 def key_id(key: str) -> str:
     with override_settings(FERNET_KEYS=[key]):
-        return newest_key_id()
+        return newest_key()[0]
 
 
 def write(pk: int, stored: bytes, column: str = "refresh_token") -> None:

@@ -17,7 +17,7 @@ from django.db.models.lookups import Exact, IsNull
 from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth.exceptions import TokenUnreadable
-from django_sf_oauth.fields import Sealed, SealingField, key_prefix
+from django_sf_oauth.fields import Sealed, SealingField, key_prefix, seal
 
 from .update_row import RowUpdate
 
@@ -91,13 +91,14 @@ class SealedTable:
             sealed = row.values.get(field.name)
             if sealed is None:
                 continue
+            binding = field.binding_of(row.uuid)
             try:
-                plain = sealed.bound_to(field.binding_of(row.uuid)).reveal()
+                plain = sealed.bound_to(binding).reveal()
             except TokenUnreadable:
                 unreadable.append(field.name)
                 continue
             if not sealed.is_under(key_id):
-                values[field.name] = field.ciphertext(row.uuid, plain)
+                values[field.name] = seal(plain, binding)
                 fence[field.name] = sealed.at_rest()
         update = RowUpdate(model=self.model, pk=row.pk, values=values, fence=fence) if values else None
         return update, unreadable

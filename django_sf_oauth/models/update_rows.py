@@ -12,11 +12,15 @@ from django.db import connections, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from django_sf_oauth.fields import Ciphertext
+
 from .columns import Ahead, Rows, column, database_type, later, prepared, table
 from .hold import Hold
 from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
 
 __all__ = ["update_rows"]
+
+SEPARATOR = ","  # is in no value that was sealed
 
 
 @sensitive_variables()
@@ -77,8 +81,9 @@ class _Wanted:
     def __init__(self, model: Rows, connection: Any) -> None:
         self._model = model
         self._connection = connection
-        self._columns: dict[str, list[Any]] = {}
-        self._types: dict[str, str] = {}
+        self._columns: dict[str, list[Any] | str] = {}
+        self._arrays: list[str] = []
+        self._shown: list[str] = []
 
     def compares(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
         """The condition on a field, and its parameters."""
@@ -104,15 +109,23 @@ class _Wanted:
 
     def lists(self, name: str, found: list[Any], *, alias: str = "") -> None:
         """Takes the values of a field into the table."""
-        self._columns[alias or name] = [prepared(self._model, name, value, self._connection) for value in found]
-        self._types[alias or name] = database_type(self._model, name, self._connection)
+        alias = alias or name
+        if all(isinstance(value, Ciphertext) for value in found):
+            # As one text: to write an array of bytes takes as long as to seal them.
+            self._columns[alias] = SEPARATOR.join(value.decode("ascii") for value in found)
+            self._arrays.append(f"string_to_array(%s, '{SEPARATOR}')")
+            self._shown.append(f"convert_to({alias}, 'UTF8') AS {alias}")
+        else:
+            self._columns[alias] = [prepared(self._model, name, value, self._connection) for value in found]
+            self._arrays.append(f"%s::{database_type(self._model, name, self._connection)}[]")
+            self._shown.append(alias)
 
     def sql(self) -> str:
-        arrays = ", ".join(f"%s::{kind}[]" for kind in self._types.values())
-        return f"SELECT * FROM unnest({arrays}) AS given ({', '.join(self._columns)})"  # noqa: S608  # likewise
+        columns, arrays, shown = (", ".join(one) for one in (self._columns, self._arrays, self._shown))
+        return f"SELECT {shown} FROM unnest({arrays}) AS given ({columns})"  # noqa: S608  # likewise
 
     @property
-    def parameters(self) -> list[list[Any]]:
+    def parameters(self) -> list[list[Any] | str]:
         return list(self._columns.values())
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.views.decorators.debug import sensitive_variables
 
-from django_sf_oauth.keyring import newest_key_id
+from django_sf_oauth.keyring import newest_key
 from django_sf_oauth.models.sealed_rows import SealedRow, SealedTable, sealed_tables
 from django_sf_oauth.models.update_row import RowUpdate, Shape
 from django_sf_oauth.models.update_rows import update_rows
@@ -72,7 +72,7 @@ def rotate_keys(
         ConfigurationError: there are no usable keys.
     """
     tables = list(sealed_tables())
-    newest = newest_key_id()
+    newest, _ = newest_key()
     before = _count(tables)
     total = sum(before.values()) if verify else sum(before.values()) - before[newest]
     rotator = _Rotator(newest=newest, batch=batch, dry_run=dry_run, total=total, tell=tell)
