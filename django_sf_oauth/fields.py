@@ -25,10 +25,12 @@ from .keyring import derived_keys, find_key, keyring, newest_key
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    Lookup = models.Lookup[Any]
     Field = models.Field["str | Sealed | None", "Sealed | None"]
     TextField = models.TextField["str | Sealed | None", "Sealed | None"]
     BooleanField = models.BooleanField[bool | None, bool | None]
 else:
+    Lookup = models.Lookup
     Field = models.Field
     TextField = EncryptedTextField
     BooleanField = models.BooleanField
@@ -171,6 +173,15 @@ class SealedAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
+class RefusedLookup(Lookup):
+    """Raises when it is made: to ask a field for its lookups is no mistake."""
+
+    lookup_name = "refused"
+
+    def get_prep_lookup(self) -> Any:
+        raise FieldError(f"{self.lhs.output_field.name} is sealed: it cannot be looked for.")
+
+
 class SealingField(Field):
     """What makes a column of bytes a sealed one. It leans on nothing of the class that it is mixed into."""
 
@@ -191,9 +202,7 @@ class SealingField(Field):
 
     def get_lookup(self, lookup_name: str) -> Any:
         """None but ``isnull``: one text has as many ciphertexts as it was sealed times."""
-        if lookup_name != "isnull":
-            raise FieldError(f"{self.name} is sealed: it cannot be looked for with {lookup_name}.")
-        return super().get_lookup(lookup_name)
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else RefusedLookup
 
     def binding(self, instance: models.Model) -> str:
         return self.binding_of(instance.uuid)  # type: ignore[attr-defined]  # see the docstring of the class

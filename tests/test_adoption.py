@@ -81,7 +81,7 @@ def write_old(state: ProjectState, fake: FakeSalesforce, user: Any) -> Any:
         instance_url=granted.instance_url,
         refresh_token=plain(granted.refresh_token),
     )
-    SalesforceConnection._base_manager.filter(pk=granted.pk)._raw_delete("default")  # type: ignore[attr-defined]
+    SalesforceConnection._base_manager.filter(pk=granted.pk)._raw_delete("default")
     return row
 
 

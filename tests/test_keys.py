@@ -18,12 +18,13 @@ from django_sf_oauth.keyring import newest_key
 from django_sf_oauth.models import ConnectAttempt, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.sealed_rows import sealed_tables
 from django_sf_oauth.models.update_row import RowUpdate
-from django_sf_oauth.services import keys as service
+from django_sf_oauth.models.update_rows import update_rows
 from django_sf_oauth.services.keys import Rotation, rotate_keys
 
 from .factories import make_connection, make_user
 
 OLD, NEW = "the-key-of-last-year-0d3a7e91c5b2", "the-key-of-this-year-5b1f8c264e07"
+SERVICE = "django_sf_oauth.services.keys"
 SOON = 30.0  # seconds; nothing here takes so long
 
 under_the_old_key = override_settings(FERNET_KEYS=[OLD])
@@ -222,7 +223,7 @@ def test_damage_under_the_newest_key_is_found_when_asked_for() -> None:
 @contextmanager
 def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any) -> Iterator[None]:
     """Does something after a batch was read and before it is written, the first time."""
-    update_rows, acts = service.update_rows, [act]
+    acts = [act]
 
     def update(alias: str, updates: list[RowUpdate]) -> set[Any]:
         if acts:
@@ -230,8 +231,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any) -> Iterator[None]:
         return update_rows(alias, updates)
 
     with monkeypatch.context() as patch:
-        patch.setattr(service, "update_rows", update)
-        patch.setattr(service, "PAUSE", 0.0)
+        patch.setattr(f"{SERVICE}.update_rows", update)
+        patch.setattr(f"{SERVICE}.PAUSE", 0.0)
         yield
 
 
@@ -332,7 +333,7 @@ def test_a_row_that_somebody_holds_is_neither_waited_for_nor_left_to_the_old_key
     holder = threading.Thread(target=hold)
     holder.start()
     is_held.wait(SOON)
-    monkeypatch.setattr(service.time, "sleep", pause)
+    monkeypatch.setattr(f"{SERVICE}.time.sleep", pause)
     with with_a_new_key:
         rotation = rotate_keys()
 
@@ -347,8 +348,8 @@ def test_a_row_that_somebody_holds_is_neither_waited_for_nor_left_to_the_old_key
 def test_a_row_that_is_always_held_is_left_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with under_the_old_key:
         make_connection()
-    monkeypatch.setattr(service, "update_rows", lambda alias, updates: set())
-    monkeypatch.setattr(service, "PAUSE", 0.0)
+    monkeypatch.setattr(f"{SERVICE}.update_rows", lambda alias, updates: set())
+    monkeypatch.setattr(f"{SERVICE}.PAUSE", 0.0)
 
     with with_a_new_key:
         rotation = rotate_keys()

@@ -357,7 +357,7 @@ class SalesforceConnection(GuardedModel):
 
 
 # A template calls what it names, unless that is marked: a page would show a token, or end a grant.
-for _method in (
+_not_for_templates: tuple[Any, ...] = (
     SalesforceConnection.abearer,
     SalesforceConnection.arenew,
     SalesforceConnection.bearer,
@@ -365,5 +365,6 @@ for _method in (
     SalesforceConnection.refresh,
     SalesforceConnection.renew,
     SalesforceConnection.valid_access_token,
-):
-    _method.alters_data = True  # type: ignore[attr-defined]
+)
+for _method in _not_for_templates:
+    _method.alters_data = True
