@@ -18,7 +18,7 @@ from uuid import uuid4
 from .stampede import DATABASE, database, server, set_up
 from .turns import verdict
 
-PROCESSES, THREADS = 4, 5
+PROCESSES, THREADS = 2, 10  # a process for each core of a small machine
 CYCLES = 150
 ROUNDS = 5
 ORIGIN = "https://login.salesforce.com"

@@ -126,7 +126,7 @@ def _finish_exchanges(**kwargs: Any) -> None:
 
 
 SCHEDULE: dict[str, Any] = {
-    "refresh_due": 60.0,
+    "refresh_due": 15.0,  # one that finds nothing is a query, and one that finds much leaves the rest to the next
     "revoke_pending": 300.0,
     "prune_events": crontab(hour=3, minute=17),
     "send_notices": 60.0,

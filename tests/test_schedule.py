@@ -16,6 +16,7 @@ from django_sf_oauth.grants.contract import Outcome, Status
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.services import schedule
+from django_sf_oauth.services.sweep import CLAIMED_FOR
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import claim_due, connect_many, connect_one

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from django.db import connections
+from django.db.models import F
 from django.utils import timezone
 
 from django_sf_oauth.fields import Sealed, sealed_field
 from django_sf_oauth.grants.contract import Grant
 
+from .clock import MILLISECONDS, DatabaseClock
+from .columns import column, prepared, table
 from .connection import SalesforceConnection
 
-__all__ = ["reading", "renewed", "seen_in"]
+__all__ = ["is_under_way", "read", "reading", "renewed", "seen_in"]
 
 TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the moment of the reading
 SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", "access_token", "refresh_token"})
@@ -31,6 +36,32 @@ def reading(row: SalesforceConnection, *, lease_left: int | None = None) -> Gran
         lease_left=None if lease_left is None else lease_left / 1000,
         in_doubt=row.in_doubt_since is not None or (lease_left is not None and lease_left <= 0),
     )
+
+
+def read(alias: str, key: int) -> Grant | None:
+    """See `GrantStore.read`."""
+    found: Any = SalesforceConnection._base_manager.using(alias).raw(_reading(alias), [key])
+    return next((reading(row, lease_left=row.lease_left) for row in found), None)
+
+
+@cache
+def _reading(alias: str) -> str:
+    """The statement, which takes the ORM as long to put together as all the rest of a reading."""
+    rows = SalesforceConnection._base_manager.using(alias).annotate(lease_left=F("lease_until") - DatabaseClock())
+    sql, _key = rows.filter(pk=0).query.get_compiler(alias).as_sql()
+    return str(sql)
+
+
+def is_under_way(alias: str, grant: Grant) -> bool:
+    """See `GrantStore.is_under_way`. By hand, since many look again and again."""
+    connection = connections[alias]
+    marks = {name: prepared(name, getattr(grant, name), connection) for name in ("generation", "lease_owner")}
+    fence = " AND ".join(f"{column(name, connection)} = %s" for name in marks)
+    in_force = f"{column('lease_until', connection)} > {MILLISECONDS[connection.vendor]}"
+    sql = f"SELECT 1 FROM {table(connection)} WHERE id = %s AND {fence} AND {in_force}"  # noqa: S608  # no value
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [grant.key, *marks.values()])
+        return cursor.fetchone() is not None
 
 
 def seen_in(row: SalesforceConnection) -> Grant | None:

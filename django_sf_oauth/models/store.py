@@ -20,12 +20,11 @@ from django_sf_oauth.grants.refresh import Refresher
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
 from . import fleet_guard, holds
-from .clock import DatabaseClock
 from .columns import Ahead
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .group_commit import GroupCommit
-from .readings import reading, renewed
+from .readings import is_under_way, read, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
 from .test_case import open_test_case
@@ -49,8 +48,13 @@ class RowStore:
         return open_test_case(_alias()) is not None
 
     def read(self, key: int) -> Grant | None:
-        row = _rows().filter(pk=key).annotate(lease_left=F("lease_until") - DatabaseClock()).first()
-        return None if row is None else reading(row, lease_left=row.lease_left)
+        return read(_alias(), key)
+
+    def is_under_way(self, grant: Grant) -> bool:
+        try:
+            return is_under_way(_alias(), grant)
+        except Error:
+            return False  # a reading will tell
 
     def gate(self, grant: Grant, *, forced: bool) -> Gate:
         return holds.gate(grant, forced=forced)
@@ -62,8 +66,6 @@ class RowStore:
         holds.end_tested(scopes)
 
     def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
-        if self.inline():
-            return None
         return _claimed(grant, lease, commits.update, unless_held=holds.scopes_against(grant))
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:

@@ -96,15 +96,15 @@ def test_a_commit_that_the_database_did_not_confirm_is_not_undone(
     assert site.asked == {"ok": 2}
 
 
+@pytest.mark.parametrize("step", ["claiming", "claiming at once"])
 def test_a_claim_that_the_database_did_not_confirm_delays_the_refresh_and_loses_nothing(
-    site: Site, row: Row, proxy: Proxy, behind: dict[str, Any], settings: Any
+    site: Site, row: Row, proxy: Proxy, behind: dict[str, Any], settings: Any, step: str
 ) -> None:
     timeouts = {"total": 2, "lease": 4, "wait": 30}  # seconds
     settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TIMEOUTS": timeouts}
-    stops = {"claiming": 1}
-    with site.workers(row, processes=1, threads=1, database=behind, stops=stops) as (worker,):
+    with site.workers(row, processes=1, threads=1, database=behind, stops={step: 1}) as (worker,):
         worker.go()
-        worker.await_stop("claiming")
+        worker.await_stop(step)
         proxy.mute()
         worker.go_on()
         wait_for(lambda: reload(row).lease_owner is not None)

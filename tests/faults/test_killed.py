@@ -57,7 +57,7 @@ def refresh(row: SalesforceConnection) -> str:
     return f"{reload(row).status}, generation {reload(row).generation}"
 
 
-@pytest.mark.parametrize("step", ["read", "claimed"])
+@pytest.mark.parametrize("step", ["read", "claimed", "claiming at once", "claimed at once"])
 def test_a_worker_killed_before_its_request_loses_nothing(site: Site, rows: Rows, step: str) -> None:
     kill_each(site, rows, step)
 

@@ -81,12 +81,13 @@ def test_an_answer_that_comes_after_another_worker_has_won_harms_nobody(site: Si
     assert site.asked == {"ok": 2}
 
 
-def test_a_worker_that_slept_past_its_lease_does_not_post(site: Site, row: Row, settings: Any) -> None:
+@pytest.mark.parametrize("step", ["claimed", "claimed at once"])
+def test_a_worker_that_slept_past_its_lease_does_not_post(site: Site, row: Row, settings: Any, step: str) -> None:
     timeouts = {"total": 1, "lease": 2, "wait": 30}  # seconds
     settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TIMEOUTS": timeouts}
-    with site.workers(row, processes=1, threads=1, stops={"claimed": 1}) as (sleeper,):
+    with site.workers(row, processes=1, threads=1, stops={step: 1}) as (sleeper,):
         sleeper.go()
-        sleeper.await_stop("claimed")
+        sleeper.await_stop(step)
         settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TIMEOUTS": {"wait": 30}}
         reload(row).refresh()  # waits for the lease to end
         sleeper.go_on()

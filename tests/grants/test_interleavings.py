@@ -53,6 +53,10 @@ class SharedRow(MemoryStore):
         pause("read")
         return super().read(key)
 
+    def is_under_way(self, grant: Grant) -> bool:
+        pause("read")
+        return super().is_under_way(grant)
+
     def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
         pause("claim")
         self.version += 1
@@ -324,4 +328,4 @@ def test_in_no_order_is_a_token_lost_without_a_label(
 
     for played, stage in enumerate(orders(make), start=1):
         check(worlds.pop(), f"in order {played}: " + "; ".join(stage.story))
-    assert played > 100
+    assert played >= 100

@@ -76,13 +76,7 @@ class Command(BaseCommand):
         with stopped_by_signals(self.stop):
             while not self.stop.is_set():
                 close_old_connections()  # one that the server dropped since the last pass is opened anew
-                for chore in (
-                    sweep,
-                    revoking.revoke_pending,
-                    alerts.send_alerts,
-                    notices.send_notices,
-                    self._daily,
-                ):
+                for chore in chores:
                     if counts := chore():
                         self.report(counts, options)
                 self.stop.wait(options["interval"])
