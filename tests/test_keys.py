@@ -17,8 +17,10 @@ from django_sf_oauth.fields import Sealed
 from django_sf_oauth.keyring import newest_key
 from django_sf_oauth.models import ConnectAttempt, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.sealed_rows import sealed_tables
+from django_sf_oauth.models.store import store
 from django_sf_oauth.models.update_row import RowUpdate
 from django_sf_oauth.models.update_rows import update_rows
+from django_sf_oauth.protocol.tokens import TokenAnswer
 from django_sf_oauth.services.keys import Rotation, rotate_keys
 
 from .factories import make_connection, make_user
@@ -371,6 +373,26 @@ def test_a_refresh_that_was_read_before_a_rotation_stores_after_it(
 
     with after_the_old_key:
         assert tokens(row.pk) == (plain(row.access_token), plain(row.refresh_token))
+
+
+@pytest.mark.django_db
+def test_a_rotation_while_salesforce_is_asked_does_not_throw_its_answer_away() -> None:
+    """An access token that is assigned meanwhile moves the generation; then the refresh token has to tell."""
+    with under_the_old_key:
+        row = make_connection(refresh_token="5Aep!spent")
+        grant = store.read(row.pk)
+        assert grant is not None
+        claim = store.claim(grant, lease=90.0)
+        assert claim is not None
+        loaded = SalesforceConnection.objects.get(pk=row.pk)
+        loaded.access_token = "00D!assigned"
+        loaded.save()
+
+    with with_a_new_key:
+        rotate_keys()
+        store.store(claim, TokenAnswer(access_token="00D!answered", refresh_token="5Aep!rotated"))
+
+        assert tokens(row.pk) == ("00D!answered", "5Aep!rotated")
 
 
 @pytest.mark.django_db
