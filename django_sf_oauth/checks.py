@@ -14,12 +14,10 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.db import connections, router
 from django.urls import NoReverseMatch, reverse
-from django.utils.encoding import force_bytes
 
 from . import conf
 from .conf import AppSettings
 from .exceptions import ConfigurationError
-from .fields import keyring
 from .models import SalesforceConnection
 from .protocol.hosts import host_of, is_login_host, is_trusted_url
 from .protocol.tokens import missing_scopes
@@ -29,7 +27,6 @@ from .services.schedule import BUDGET, GRACE
 
 __all__ = [
     "check_database",
-    "check_keys",
     "check_mails",
     "check_middleware",
     "check_sessions",
@@ -83,9 +80,10 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 def _unknown_keys(mapping: Mapping[str, Any]) -> Found:
     own = {alias: app for alias, app in mapping.get("APPS", {}).items() if isinstance(app, Mapping)}
+    of_apps = conf.KNOWN_KEYS - conf.SITE_KEYS
     for place, keys, known in [
         (conf.SETTING, mapping, conf.KNOWN_KEYS),
-        *((f"{conf.SETTING}['APPS'][{alias!r}]", app, conf.KNOWN_KEYS - {"APPS"}) for alias, app in own.items()),
+        *((f"{conf.SETTING}['APPS'][{alias!r}]", app, of_apps) for alias, app in own.items()),
     ]:
         for key in keys:
             if key not in known:
@@ -204,41 +202,6 @@ APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
     _site_url,
     _secret,
 )
-
-
-@checks.register(checks.Tags.security)
-def check_keys(**kwargs: Any) -> list[CheckMessage]:
-    """E010 to E012, W001 to W003: ``FERNET_KEYS``, read as the field reads it."""
-    keys = getattr(settings, "FERNET_KEYS", None)
-    if not keys:
-        hint = "Set FERNET_KEYS to a list of long random texts, newest first, kept apart from the database."
-        return [_warning(1, "FERNET_KEYS is not set: tokens are encrypted with SECRET_KEY.", hint)]
-    if isinstance(keys, str | bytes):
-        return [_error(10, "FERNET_KEYS is one text, each letter of which would be a key.", "Make it a list.")]
-    if not _are_keys():
-        hint = (
-            "With FERNET_USE_HKDF off, each has to be 32 bytes in URL-safe base64, as Fernet.generate_key() gives."
-        )
-        return [_error(12, "FERNET_KEYS holds something that is no key.", hint)]
-    return list(_each_key([force_bytes(key) for key in keys]))
-
-
-def _are_keys() -> bool:
-    try:
-        keyring()
-    except (TypeError, ValueError, AttributeError):
-        return False
-    return True
-
-
-def _each_key(keys: Sequence[bytes]) -> Found:
-    if not all(key.strip() for key in keys):
-        yield _error(11, "FERNET_KEYS holds a blank key.", "A comma too many in the environment makes one.")
-    elif any(key != key.strip() for key in keys):
-        hint = "It is part of the key; 'a, b' in the environment makes one."
-        yield _warning(2, "A key in FERNET_KEYS begins or ends with a blank.", hint)
-    if len(set(keys)) < len(keys):
-        yield _warning(3, "FERNET_KEYS holds a key twice.", "Remove one of them.")
 
 
 @checks.register

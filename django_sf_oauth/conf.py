@@ -17,6 +17,7 @@ __all__ = ["AppSettings", "Breaker", "FleetGuard", "Timeouts", "from_env", "get_
 
 DEFAULT_ALIAS = "default"
 SETTING = "SALESFORCE_OAUTH"
+KEY_PROVIDER = "KEY_PROVIDER"
 
 SecretSource = str | Sequence[str] | Callable[[], str | Sequence[str]] | None
 
@@ -126,7 +127,7 @@ def get_apps() -> Mapping[str, AppSettings]:
 
 def read_apps(mapping: Mapping[str, Any]) -> dict[str, AppSettings]:
     """Reads the value of ``SALESFORCE_OAUTH``. An app of ``APPS`` inherits all but its credentials."""
-    shared = {key: value for key, value in _mapping(SETTING, mapping).items() if key != "APPS"}
+    shared = {key: value for key, value in _mapping(SETTING, mapping).items() if key not in SITE_KEYS}
     inherited = {key: value for key, value in shared.items() if key not in CREDENTIALS}
     apps = {DEFAULT_ALIAS: _read_app(DEFAULT_ALIAS, shared)} if "CLIENT_ID" in shared else {}
     for alias, own in _mapping("APPS", mapping.get("APPS", {})).items():
@@ -141,11 +142,12 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
 
 
 CREDENTIALS = frozenset({"CLIENT_ID", "CLIENT_SECRET"})
-KNOWN_KEYS = frozenset(f.name.upper() for f in fields(AppSettings) if f.name != "alias") | {"APPS"}
+SITE_KEYS = frozenset({"APPS", KEY_PROVIDER})  # of no single app
+KNOWN_KEYS = frozenset(f.name.upper() for f in fields(AppSettings) if f.name != "alias") | SITE_KEYS
 
 
 def _read_app(alias: str, mapping: Mapping[str, Any]) -> AppSettings:
-    known = {key.lower(): value for key, value in mapping.items() if key in KNOWN_KEYS - {"APPS"}}
+    known = {key.lower(): value for key, value in mapping.items() if key in KNOWN_KEYS - SITE_KEYS}
     for key, read in READERS.items():
         if key in known:
             known[key] = _reading(alias, key, read, known[key])

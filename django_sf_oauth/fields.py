@@ -8,34 +8,44 @@ serializers get nothing.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from cryptography.fernet import Fernet, InvalidToken
-from django.conf import settings
-from django.core.signals import setting_changed
+from cryptography.fernet import InvalidToken
+from django.core.exceptions import FieldError
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import cached_property
 from django.views.decorators.debug import sensitive_variables
 from fernet_fields import EncryptedTextField
-from fernet_fields.hkdf import derive_fernet_key
 
 from .exceptions import TokenUnreadable
+from .keyring import derived_keys, find_key, keyring, newest_key
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    Lookup = models.Lookup[Any]
+    Field = models.Field["str | Sealed | None", "Sealed | None"]
     TextField = models.TextField["str | Sealed | None", "Sealed | None"]
     BooleanField = models.BooleanField[bool | None, bool | None]
 else:
+    Lookup = models.Lookup
+    Field = models.Field
     TextField = EncryptedTextField
     BooleanField = models.BooleanField
 
-__all__ = ["Sealed", "SealedTextField", "TrueOrNullField", "sealed_field"]
+__all__ = [
+    "Ciphertext",
+    "Sealed",
+    "SealedTextField",
+    "SealingField",
+    "TrueOrNullField",
+    "derived_keys",
+    "key_prefix",
+    "keyring",
+    "sealed_field",
+]
 
 DOTS = "••••••••"
 FORMAT = "s1"  # stored as s1:<key id>:<Fernet token of binding, newline, plain text>
@@ -68,6 +78,27 @@ class Sealed:
             self._plain = unseal(self._ciphertext, self._binding)
         return self._plain
 
+    @sensitive_variables()
+    def opens_like(self, other: Sealed | None) -> bool:
+        """Whether both hold the same text, perhaps under different keys."""
+        if other is None or self == other:
+            return other is not None
+        try:
+            return self.reveal() == other.reveal()
+        except TokenUnreadable:
+            return False
+
+    def at_rest(self) -> Ciphertext:
+        """What the column holds."""
+        return Ciphertext(self._ciphertext)
+
+    # A template calls nothing that is marked so.
+    reveal.alters_data = at_rest.alters_data = True  # type: ignore[attr-defined]
+
+    def is_under(self, key_id: str) -> bool:
+        """Whether it says that this key opens it."""
+        return self._ciphertext.startswith(key_prefix(key_id))
+
     def bound_to(self, binding: str) -> Sealed:
         """This value for one row and column; itself, if it was for none yet, so that it is decrypted once."""
         if not self._binding:
@@ -87,27 +118,17 @@ class Sealed:
         return hash(self._ciphertext)
 
 
-@cache
-def keyring() -> Mapping[str, Fernet]:
-    """The keys of ``FERNET_KEYS`` by key id, newest first, derived as django-fernet-fields-v2 derives them."""
-    keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]
-    if getattr(settings, "FERNET_USE_HKDF", True):
-        keys = [derive_fernet_key(key) for key in keys]
-    return {_key_id(key): Fernet(key) for key in keys}
-
-
-def _key_id(key: str | bytes) -> str:
-    # A hash of a 256-bit key tells nothing about it, and lets a key rotation count what it has left to do.
-    raw = key.encode() if isinstance(key, str) else key
-    return hashlib.sha256(b"django_sf_oauth key id" + raw).hexdigest()[:8]
-
-
 @sensitive_variables()
 def seal(plain: str, binding: str) -> Ciphertext:
     """Encrypts under the newest key, bound to one row and column."""
-    key_id, fernet = next(iter(keyring().items()))
+    key_id, fernet = newest_key()
     token = fernet.encrypt(f"{binding}\n{plain}".encode())
-    return Ciphertext(f"{FORMAT}:{key_id}:".encode() + token)
+    return Ciphertext(key_prefix(key_id) + token)
+
+
+def key_prefix(key_id: str) -> bytes:
+    """What begins each value that was sealed under that key."""
+    return f"{FORMAT}:{key_id}:".encode()
 
 
 @sensitive_variables()
@@ -119,8 +140,8 @@ def unseal(ciphertext: bytes, binding: str) -> str:
     """
     scheme, _, rest = ciphertext.partition(b":")
     key_id, _, token = rest.partition(b":")
-    fernet = keyring().get(key_id.decode("ascii", "replace"))
-    if scheme != FORMAT.encode() or fernet is None:
+    fernet = find_key(key_id.decode("ascii", "replace")) if scheme == FORMAT.encode() else None
+    if fernet is None:
         raise TokenUnreadable
     try:
         bound_to, _, plain = fernet.decrypt(token).decode().partition("\n")
@@ -134,7 +155,7 @@ def unseal(ciphertext: bytes, binding: str) -> str:
 class SealedAttribute(DeferredAttribute):
     """Seals on assignment and unseals nothing: reading gives a `Sealed`."""
 
-    field: SealedTextField
+    field: SealingField
 
     def __get__(self, instance: models.Model | None, cls: type[models.Model] | None = None) -> Any:
         value = super().__get__(instance, cls)
@@ -152,17 +173,36 @@ class SealedAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class SealedTextField(TextField):
-    """Text that is encrypted at rest, bound to its model, its column and the ``uuid`` of its row.
+class RefusedLookup(Lookup):
+    """Raises when it is made: to ask a field for its lookups is no mistake."""
 
-    The model declares a ``uuid`` field before it. Assign plain text or None; reading gives a `Sealed` or None.
-    """
+    lookup_name = "refused"
+
+    def get_prep_lookup(self) -> Any:
+        raise FieldError(f"{self.lhs.output_field.name} is sealed: it cannot be looked for.")
+
+
+class SealingField(Field):
+    """What makes a column of bytes a sealed one. It leans on nothing of the class that it is mixed into."""
 
     descriptor_class = SealedAttribute
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["editable"] = False
         super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        """The same in a migration, whatever the base makes of ``editable``."""
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("editable", None)
+        return name, path, args, kwargs
+
+    def get_internal_type(self) -> str:
+        return "BinaryField"
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """None but ``isnull``: one text has as many ciphertexts as it was sealed times."""
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else RefusedLookup
 
     def binding(self, instance: models.Model) -> str:
         return self.binding_of(instance.uuid)  # type: ignore[attr-defined]  # see the docstring of the class
@@ -192,7 +232,7 @@ class SealedTextField(TextField):
         if value is None:
             return None
         unseal(value._ciphertext, value._binding)  # what does not open here would be lost once it is stored
-        return Ciphertext(value._ciphertext)
+        return value.at_rest()  # type: ignore[no-any-return]  # the descriptor lets nothing else in
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         if value is None:
@@ -209,6 +249,13 @@ class SealedTextField(TextField):
 
     def value_to_string(self, obj: models.Model) -> None:  # type: ignore[override]  # a fixture holds null
         return None
+
+
+class SealedTextField(SealingField, TextField):
+    """Text that is encrypted at rest, bound to its model, its column and the ``uuid`` of its row.
+
+    The model declares a ``uuid`` field before it. Assign plain text or None; reading gives a `Sealed` or None.
+    """
 
 
 def sealed_field(model: models.Model | type[models.Model], name: str) -> SealedTextField:
@@ -234,11 +281,3 @@ class TrueOrNullField(BooleanField):
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         return super().get_db_prep_save(value or None, connection)
-
-
-def _forget_keys(*, setting: str, **kwargs: object) -> None:
-    if setting in {"FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY"}:
-        keyring.cache_clear()
-
-
-setting_changed.connect(_forget_keys, dispatch_uid="django_sf_oauth.fields")

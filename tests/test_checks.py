@@ -7,8 +7,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from cryptography.fernet import Fernet
-from django.conf import settings
 from django.core.checks import CheckMessage, run_checks
 from django.db import connections
 from django.test import override_settings
@@ -183,39 +181,6 @@ def test_an_app_that_cannot_be_read_is_told_how_to_be(value: Any, hint: str) -> 
 def test_no_secret_is_printed() -> None:
     for message in found_in(app(CLIENT_SECRET="s3cret", SCOPES=5, LOGIN_URL=object(), NOPE="s3cret")):
         assert "s3cret" not in f"{message.msg} {message.hint}"
-
-
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        pytest.param(None, ["W001"], id="None"),
-        pytest.param([], ["W001"], id="empty"),
-        pytest.param("one long text", ["E010"], id="text"),
-        pytest.param(["a", ""], ["E011"], id="blank"),
-        pytest.param(["a", "  "], ["E011"], id="blanks"),
-        pytest.param(["a", " b"], ["W002"], id="leading-blank"),
-        pytest.param(["a", "a"], ["W003"], id="twice"),
-        pytest.param(["a", 5], [], id="number"),
-        pytest.param(["a", "b"], [], id="right"),
-    ],
-)
-def test_a_mistake_in_the_keys_is_found(keys: Any, expected: list[str]) -> None:
-    with override_settings(FERNET_KEYS=keys):
-        assert ids(checks.check_keys()) == expected
-
-
-def test_absent_keys_are_found() -> None:
-    with override_settings():
-        del settings.FERNET_KEYS
-        assert ids(checks.check_keys()) == ["W001"]
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"), [("too short", ["E012"]), (Fernet.generate_key().decode(), [])], ids=["short", "right"]
-)
-def test_keys_that_are_used_as_they_are_have_to_be_of_the_right_length(key: str, expected: list[str]) -> None:
-    with override_settings(FERNET_KEYS=[key], FERNET_USE_HKDF=False):
-        assert ids(checks.check_keys()) == expected
 
 
 @pytest.mark.parametrize(

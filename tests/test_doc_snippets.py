@@ -14,7 +14,8 @@ from django.core import checks
 from django.test import RequestFactory, override_settings
 
 from django_sf_oauth import signals
-from django_sf_oauth.checks import check_keys, check_settings
+from django_sf_oauth.checks import check_settings
+from django_sf_oauth.key_checks import check_keys
 from django_sf_oauth.middleware import SalesforceMiddleware
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.testing import FakeSalesforce

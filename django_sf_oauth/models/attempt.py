@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from django_sf_oauth.fields import SealedTextField
 
+from .sealed_queryset import SealedQuerySet
+
 __all__ = ["ConnectAttempt", "digest"]
 
 LIFETIME = timedelta(minutes=15)  # a Salesforce authorization code lives as long
@@ -24,7 +26,7 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class ConnectAttemptQuerySet(models.QuerySet["ConnectAttempt"]):
+class ConnectAttemptQuerySet(SealedQuerySet["ConnectAttempt"]):
     def open(self) -> Self:
         return self.filter(created_at__gt=timezone.now() - LIFETIME)
 

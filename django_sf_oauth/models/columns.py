@@ -1,4 +1,4 @@
-"""What the statements that are put together by hand know of the connections' table."""
+"""What the statements that are put together by hand know of a model's table."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from .clock import MILLISECONDS
-from .connection import SalesforceConnection
+from django.db.models import Model
 
-__all__ = ["Ahead", "column", "database_type", "later", "prepared", "table"]
+from .clock import MILLISECONDS
+
+__all__ = ["Ahead", "Rows", "column", "database_type", "later", "prepared", "table"]
+
+Rows = type[Model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +22,22 @@ class Ahead:
     milliseconds: int
 
 
-def table(connection: Any) -> str:
-    return str(connection.ops.quote_name(SalesforceConnection._meta.db_table))
+def table(model: Rows, connection: Any) -> str:
+    return str(connection.ops.quote_name(model._meta.db_table))
 
 
-def column(name: str, connection: Any) -> str:
-    return str(connection.ops.quote_name(_field(name).column))
+def column(model: Rows, name: str, connection: Any) -> str:
+    return str(connection.ops.quote_name(_field(model, name).column))
 
 
-def database_type(name: str, connection: Any) -> str:
+def database_type(model: Rows, name: str, connection: Any) -> str:
     """Of a column that refers to this field's values, so that a key is a plain number."""
-    return str(_field(name).rel_db_type(connection))
+    return str(_field(model, name).rel_db_type(connection))
 
 
-def prepared(name: str, value: Any, connection: Any) -> Any:
+def prepared(model: Rows, name: str, value: Any, connection: Any) -> Any:
     """The parameter for a field's value; None stays NULL."""
-    return None if value is None else _field(name).get_db_prep_save(value, connection)
+    return None if value is None else _field(model, name).get_db_prep_save(value, connection)
 
 
 def later(moment: Ahead, connection: Any) -> str:
@@ -42,5 +45,5 @@ def later(moment: Ahead, connection: Any) -> str:
 
 
 @cache
-def _field(name: str) -> Any:
-    return SalesforceConnection._meta.get_field(name)
+def _field(model: Rows, name: str) -> Any:
+    return model._meta.pk if name == "pk" else model._meta.get_field(name)

@@ -354,3 +354,17 @@ class SalesforceConnection(GuardedModel):
             for name, value in values.items():
                 setattr(self, name, value)
             self._remember(values)
+
+
+# A template calls what it names, unless that is marked: a page would show a token, or end a grant.
+_not_for_templates: tuple[Any, ...] = (
+    SalesforceConnection.abearer,
+    SalesforceConnection.arenew,
+    SalesforceConnection.bearer,
+    SalesforceConnection.disconnect,
+    SalesforceConnection.refresh,
+    SalesforceConnection.renew,
+    SalesforceConnection.valid_access_token,
+)
+for _method in _not_for_templates:
+    _method.alters_data = True

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models
-
 from django_sf_oauth.exceptions import NotConnected
 from django_sf_oauth.grants.contract import WATCHED, Status
 from django_sf_oauth.protocol.identity import to_18
 from django_sf_oauth.protocol.tokens import missing_scopes
 
 from .active_user import is_active, user_inactive
+from .sealed_queryset import SealedQuerySet
 
 if TYPE_CHECKING:
     from .connection import SalesforceConnection
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SalesforceConnectionQuerySet"]
 
 
-class SalesforceConnectionQuerySet(models.QuerySet["SalesforceConnection"]):
+class SalesforceConnectionQuerySet(SealedQuerySet["SalesforceConnection"]):
     def for_user(self, user: Any) -> Self:
         return self.filter(user=user)
 
@@ -83,10 +82,9 @@ class SalesforceConnectionQuerySet(models.QuerySet["SalesforceConnection"]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[SalesforceConnection]:
-        if update_conflicts:
-            # The row that is kept has a uuid of its own, under which the new ciphertext would never open.
-            raise TypeError("An upsert cannot seal tokens for a row that exists: use update_or_create().")
-        created = super().bulk_create(objs, batch_size, ignore_conflicts)
+        created = super().bulk_create(
+            objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+        )
         for connection in created:
             connection._remember()
         return created

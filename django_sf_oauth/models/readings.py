@@ -54,11 +54,13 @@ def _reading(alias: str) -> str:
 
 def is_under_way(alias: str, grant: Grant) -> bool:
     """See `GrantStore.is_under_way`. By hand, since many look again and again."""
-    connection = connections[alias]
-    marks = {name: prepared(name, getattr(grant, name), connection) for name in ("generation", "lease_owner")}
-    fence = " AND ".join(f"{column(name, connection)} = %s" for name in marks)
-    in_force = f"{column('lease_until', connection)} > {MILLISECONDS[connection.vendor]}"
-    sql = f"SELECT 1 FROM {table(connection)} WHERE id = %s AND {fence} AND {in_force}"  # noqa: S608  # no value
+    connection, model = connections[alias], SalesforceConnection
+    marks = {
+        name: prepared(model, name, getattr(grant, name), connection) for name in ("generation", "lease_owner")
+    }
+    fence = " AND ".join(f"{column(model, name, connection)} = %s" for name in marks)
+    in_force = f"{column(model, 'lease_until', connection)} > {MILLISECONDS[connection.vendor]}"
+    sql = f"SELECT 1 FROM {table(model, connection)} WHERE id = %s AND {fence} AND {in_force}"  # noqa: S608  # no value
     with connection.cursor() as cursor:
         cursor.execute(sql, [grant.key, *marks.values()])
         return cursor.fetchone() is not None

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django_sf_oauth.fields import SealedTextField
 from django_sf_oauth.grants.backoff import full_jitter
 
+from .sealed_queryset import SealedQuerySet
+
 __all__ = ["PendingRevocation"]
 
 FIRST_PAUSE = 60  # seconds
@@ -35,6 +37,8 @@ class PendingRevocation(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now, db_index=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
+
+    objects = SealedQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("pending revocation")

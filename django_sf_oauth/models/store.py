@@ -199,7 +199,9 @@ def _waits(row: SalesforceConnection, claimed: Grant) -> bool:
     A generation that moved on under the same refresh token (an access token was assigned) has not replaced what
     was spent: to throw the answer away would be to lose the connection.
     """
-    return row.generation == claimed.generation or row.refresh_token == claimed.refresh_token
+    if row.generation == claimed.generation:
+        return True
+    return row.refresh_token is not None and row.refresh_token.opens_like(claimed.refresh_token)
 
 
 def _alias() -> str:

@@ -13,18 +13,19 @@ from typing import Any
 from django.db import connections
 from django.views.decorators.debug import sensitive_variables
 
-from .columns import Ahead, column, later, prepared, table
+from .columns import Ahead, Rows, column, later, prepared, table
+from .connection import SalesforceConnection
 
 __all__ = ["LOCK_WAIT", "RowUpdate", "Shape", "bound_lock_waits", "update_row"]
 
 LOCK_WAIT = 2  # seconds that a claim or a store waits for a row that somebody holds
 
-Shape = tuple[tuple[tuple[str, Ahead | None], ...], tuple[str, ...], bool]
+Shape = tuple[Rows, tuple[tuple[str, Ahead | None], ...], tuple[str, ...], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowUpdate:
-    """What to write into one connection if all of `fence` still holds.
+    """What to write into one row if all of `fence` still holds.
 
     Attributes:
         values: by field; a sealed field takes ciphertext.
@@ -32,21 +33,22 @@ class RowUpdate:
         unless_held: scopes, which a commit of many asks for: whoever writes alone has asked before.
     """
 
-    pk: int
+    pk: Any
     values: Mapping[str, Any] = field(repr=False)
-    fence: Mapping[str, Any]
+    fence: Mapping[str, Any] = field(repr=False)
     unless_held: tuple[str, ...] = ()
+    model: Rows = SalesforceConnection
 
     @property
     def shape(self) -> Shape:
         """What a statement for it looks like, whatever the values are."""
         moments = tuple((name, value if isinstance(value, Ahead) else None) for name, value in self.values.items())
-        return moments, tuple(self.fence), bool(self.unless_held)
+        return self.model, moments, tuple(self.fence), bool(self.unless_held)
 
 
 @sensitive_variables()
 def update_row(alias: str, update: RowUpdate, *, lock_wait: int | None) -> bool:
-    """Updates one connection; outside a transaction in a commit of its own.
+    """Updates one row; outside a transaction in a commit of its own.
 
     Args:
         lock_wait: seconds that it waits for whoever holds the row.
@@ -55,34 +57,36 @@ def update_row(alias: str, update: RowUpdate, *, lock_wait: int | None) -> bool:
         Whether there was such a row.
     """
     connection = connections[alias]
-    assignments, parameters = _assignments(update.values, connection)
-    conditions, more = _conditions({"id": update.pk, **update.fence}, connection)
+    assignments, parameters = _assignments(update, connection)
+    conditions, more = _conditions(update, connection)
     before, beside = _bounds(connection, lock_wait)
-    sql = f"{before}UPDATE {table(connection)} SET {assignments}{beside} WHERE {conditions}"  # noqa: S608  # no value
+    sql = f"{before}UPDATE {table(update.model, connection)} SET {assignments}{beside} WHERE {conditions}"  # noqa: S608  # no value
     with connection.cursor() as cursor:
         cursor.execute(sql, [*parameters, *more])
         return bool(cursor.rowcount)
 
 
-def _assignments(values: Mapping[str, Any], connection: Any) -> tuple[str, list[Any]]:
+def _assignments(update: RowUpdate, connection: Any) -> tuple[str, list[Any]]:
     parts, parameters = [], []
-    for name, value in values.items():
+    for name, value in update.values.items():
+        place = column(update.model, name, connection)
         if isinstance(value, Ahead):
-            parts.append(f"{column(name, connection)} = {later(value, connection)}")
+            parts.append(f"{place} = {later(value, connection)}")
         else:
-            parts.append(f"{column(name, connection)} = %s")
-            parameters.append(prepared(name, value, connection))
+            parts.append(f"{place} = %s")
+            parameters.append(prepared(update.model, name, value, connection))
     return ", ".join(parts), parameters
 
 
-def _conditions(fence: Mapping[str, Any], connection: Any) -> tuple[str, list[Any]]:
+def _conditions(update: RowUpdate, connection: Any) -> tuple[str, list[Any]]:
     parts, parameters = [], []
-    for name, value in fence.items():
+    for name, value in {"pk": update.pk, **update.fence}.items():
+        place = column(update.model, name, connection)
         if value is None:
-            parts.append(f"{column(name, connection)} IS NULL")
+            parts.append(f"{place} IS NULL")
         else:
-            parts.append(f"{column(name, connection)} = %s")
-            parameters.append(prepared(name, value, connection))
+            parts.append(f"{place} = %s")
+            parameters.append(prepared(update.model, name, value, connection))
     return " AND ".join(parts), parameters
 
 

@@ -12,15 +12,19 @@ from django.db import connections, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from .columns import Ahead, column, database_type, later, prepared, table
+from django_sf_oauth.fields import Ciphertext
+
+from .columns import Ahead, Rows, column, database_type, later, prepared, table
 from .hold import Hold
 from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
 
 __all__ = ["update_rows"]
 
+SEPARATOR = ","  # is in no value that was sealed
+
 
 @sensitive_variables()
-def update_rows(alias: str, updates: Sequence[RowUpdate]) -> set[int]:
+def update_rows(alias: str, updates: Sequence[RowUpdate]) -> set[Any]:
     """Makes those updates that can be made at once, each fenced by its own row.
 
     Args:
@@ -34,7 +38,7 @@ def update_rows(alias: str, updates: Sequence[RowUpdate]) -> set[int]:
     return set(update(alias, updates, scopes))
 
 
-def _in_one_statement(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[int]:
+def _in_one_statement(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[Any]:
     connection = connections[alias]
     sql, parameters = _statement(updates, unless_held, connection)
     with connection.cursor() as cursor:
@@ -44,7 +48,9 @@ def _in_one_statement(alias: str, updates: Sequence[RowUpdate], unless_held: Seq
 
 def _statement(updates: Sequence[RowUpdate], unless_held: Sequence[str], connection: Any) -> tuple[str, list[Any]]:
     """Locks the rows whose fence holds, as far as nobody has locked them, and updates those (PostgreSQL)."""
-    wanted = _Wanted(connection, {"id": [update.pk for update in updates]})
+    model = updates[0].model
+    wanted = _Wanted(model, connection)
+    wanted.lists("pk", [update.pk for update in updates])
     conditions, parameters = [], []
     for name in updates[0].fence:
         condition, more = wanted.compares(name, [update.fence[name] for update in updates])
@@ -58,13 +64,13 @@ def _statement(updates: Sequence[RowUpdate], unless_held: Sequence[str], connect
         assignment, more = wanted.sets(name, [update.values[name] for update in updates])
         assignments.append(assignment)
         parameters += more
-    rows = table(connection)
+    rows, pk = table(model, connection), column(model, "pk", connection)
     sql = (
         f"WITH w AS ({wanted.sql()}),"  # noqa: S608  # no value is in it
-        f" free AS (SELECT r.id FROM {rows} r JOIN w ON r.id = w.id WHERE {' AND '.join(conditions)}"
+        f" free AS (SELECT r.{pk} AS pk FROM {rows} r JOIN w ON r.{pk} = w.pk WHERE {' AND '.join(conditions)}"
         " FOR UPDATE OF r SKIP LOCKED)"
         f" UPDATE {rows} u SET {', '.join(assignments)}"
-        " FROM w JOIN free ON free.id = w.id WHERE u.id = w.id RETURNING u.id"
+        f" FROM w JOIN free ON free.pk = w.pk WHERE u.{pk} = w.pk RETURNING u.{pk}"
     )
     return sql, [*wanted.parameters, *parameters]
 
@@ -72,41 +78,54 @@ def _statement(updates: Sequence[RowUpdate], unless_held: Sequence[str], connect
 class _Wanted:
     """A table with a line for each update, of what is not the same for all of them."""
 
-    def __init__(self, connection: Any, columns: dict[str, list[Any]]) -> None:
+    def __init__(self, model: Rows, connection: Any) -> None:
+        self._model = model
         self._connection = connection
-        self._columns = columns
-        self._types = {name: database_type(name, connection) for name in columns}
+        self._columns: dict[str, list[Any] | str] = {}
+        self._arrays: list[str] = []
+        self._shown: list[str] = []
 
     def compares(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
         """The condition on a field, and its parameters."""
-        field = f"r.{column(name, self._connection)}"
+        field = f"r.{column(self._model, name, self._connection)}"
         if not _are_alike(found):
             return f"{field} IS NOT DISTINCT FROM {self._listed('f', name, found)}", []
         if found[0] is None:
             return f"{field} IS NULL", []
-        return f"{field} = %s", [prepared(name, found[0], self._connection)]
+        return f"{field} = %s", [prepared(self._model, name, found[0], self._connection)]
 
     def sets(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
         """The assignment to a field, and its parameters."""
-        field = column(name, self._connection)
+        field = column(self._model, name, self._connection)
         if isinstance(found[0], Ahead):
             return f"{field} = {later(found[0], self._connection)}", []
         if _are_alike(found):
-            return f"{field} = %s", [prepared(name, found[0], self._connection)]
+            return f"{field} = %s", [prepared(self._model, name, found[0], self._connection)]
         return f"{field} = {self._listed('v', name, found)}", []
 
     def _listed(self, kind: str, name: str, found: list[Any]) -> str:
-        alias = f"{kind}_{name}"
-        self._columns[alias] = [prepared(name, value, self._connection) for value in found]
-        self._types[alias] = database_type(name, self._connection)
-        return f"w.{alias}"
+        self.lists(name, found, alias=f"{kind}_{name}")
+        return f"w.{kind}_{name}"
+
+    def lists(self, name: str, found: list[Any], *, alias: str = "") -> None:
+        """Takes the values of a field into the table."""
+        alias = alias or name
+        if all(isinstance(value, Ciphertext) for value in found):
+            # As one text: to write an array of bytes takes as long as to seal them.
+            self._columns[alias] = SEPARATOR.join(value.decode("ascii") for value in found)
+            self._arrays.append(f"string_to_array(%s, '{SEPARATOR}')")
+            self._shown.append(f"convert_to({alias}, 'UTF8') AS {alias}")
+        else:
+            self._columns[alias] = [prepared(self._model, name, value, self._connection) for value in found]
+            self._arrays.append(f"%s::{database_type(self._model, name, self._connection)}[]")
+            self._shown.append(alias)
 
     def sql(self) -> str:
-        arrays = ", ".join(f"%s::{kind}[]" for kind in self._types.values())
-        return f"SELECT * FROM unnest({arrays}) AS given ({', '.join(self._columns)})"  # noqa: S608  # likewise
+        columns, arrays, shown = (", ".join(one) for one in (self._columns, self._arrays, self._shown))
+        return f"SELECT {shown} FROM unnest({arrays}) AS given ({columns})"  # noqa: S608  # likewise
 
     @property
-    def parameters(self) -> list[list[Any]]:
+    def parameters(self) -> list[list[Any] | str]:
         return list(self._columns.values())
 
 
@@ -124,12 +143,12 @@ def _held(scopes: Sequence[str], connection: Any) -> tuple[str, list[Any]]:
     return f"SELECT 1 FROM {holds} WHERE {condition}", [*scopes, until]  # noqa: S608  # no value is in it
 
 
-def _in_one_transaction(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[int]:
+def _in_one_transaction(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[Any]:
     with transaction.atomic(using=alias):
         bound_lock_waits(connections[alias], LOCK_WAIT)
         if _is_held(alias, unless_held):
             return []
-        free = _lock(alias, [update.pk for update in updates])
+        free = _lock(alias, updates)
         return [update.pk for update in updates if update.pk in free and update_row(alias, update, lock_wait=None)]
 
 
@@ -143,13 +162,11 @@ def _is_held(alias: str, scopes: Sequence[str]) -> bool:
         return cursor.fetchone() is not None
 
 
-def _lock(alias: str, keys: Sequence[int]) -> set[int]:
+def _lock(alias: str, updates: Sequence[RowUpdate]) -> set[Any]:
     """Those rows that nobody else has locked."""
-    connection = connections[alias]
+    connection, model = connections[alias], updates[0].model
+    keys = [update.pk for update in updates]
     if not connection.features.has_select_for_update_skip_locked:
         return set(keys)  # SQLite locks the whole file; an old MariaDB waits for each row
-    marks = ", ".join(["%s"] * len(keys))
-    sql = f"SELECT id FROM {table(connection)} WHERE id IN ({marks}) FOR UPDATE SKIP LOCKED"  # noqa: S608  # likewise
-    with connection.cursor() as cursor:
-        cursor.execute(sql, list(keys))
-        return {pk for (pk,) in cursor.fetchall()}
+    rows = model._base_manager.using(alias).filter(pk__in=keys)
+    return set(rows.select_for_update(skip_locked=True).order_by().values_list("pk", flat=True))
