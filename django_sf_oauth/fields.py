@@ -9,12 +9,15 @@ serializers get nothing.
 from __future__ import annotations
 
 import hashlib
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.db import models
@@ -35,7 +38,7 @@ else:
     TextField = EncryptedTextField
     BooleanField = models.BooleanField
 
-__all__ = ["Sealed", "SealedTextField", "TrueOrNullField", "sealed_field"]
+__all__ = ["Sealed", "SealedTextField", "TrueOrNullField", "derived_keys", "sealed_field"]
 
 DOTS = "••••••••"
 FORMAT = "s1"  # stored as s1:<key id>:<Fernet token of binding, newline, plain text>
@@ -90,10 +93,22 @@ class Sealed:
 @cache
 def keyring() -> Mapping[str, Fernet]:
     """The keys of ``FERNET_KEYS`` by key id, newest first, derived as django-fernet-fields-v2 derives them."""
+    return {_key_id(key): Fernet(key) for key in _fernet_keys()}
+
+
+@cache
+def derived_keys(purpose: str) -> Mapping[str, bytes]:
+    """From each key of `keyring` one of 256 bits for another purpose, by the same id, newest first (RFC 5869)."""
+    info = f"django_sf_oauth {purpose}".encode()
+    return {
+        _key_id(key): HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(urlsafe_b64decode(key))
+        for key in _fernet_keys()
+    }
+
+
+def _fernet_keys() -> list[str | bytes]:
     keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]
-    if getattr(settings, "FERNET_USE_HKDF", True):
-        keys = [derive_fernet_key(key) for key in keys]
-    return {_key_id(key): Fernet(key) for key in keys}
+    return [derive_fernet_key(key) for key in keys] if getattr(settings, "FERNET_USE_HKDF", True) else list(keys)
 
 
 def _key_id(key: str | bytes) -> str:
@@ -239,6 +254,7 @@ class TrueOrNullField(BooleanField):
 def _forget_keys(*, setting: str, **kwargs: object) -> None:
     if setting in {"FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY"}:
         keyring.cache_clear()
+        derived_keys.cache_clear()
 
 
 setting_changed.connect(_forget_keys, dispatch_uid="django_sf_oauth.fields")

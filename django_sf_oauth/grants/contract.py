@@ -56,6 +56,8 @@ class Grant:
     """Seconds until the lease ends, negative once it has; None when nobody took it."""
     last_used_at: datetime | None = None
     last_refreshed_at: datetime | None = None
+    refresh_load: float = 0.0
+    """Refreshes within about an hour, see `suspicion.refresh_load`."""
     in_doubt_since: datetime | None = None
     in_doubt: bool = False
     """An earlier exchange of this generation never said how it ended, so its token may be spent already."""

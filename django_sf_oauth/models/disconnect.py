@@ -37,11 +37,11 @@ def give_up(connection: SalesforceConnection, *, actor: Any = None) -> PendingRe
     using = router.db_for_write(SalesforceConnection)
     with transaction.atomic(using=using):
         row = _locked(connection, using)
-        pending = forget_later(row, reason="disconnected")
+        pending, token = forget_later(row, reason="disconnected"), row.refresh_token
         if row.status != Status.DISCONNECTED:
             _forget(row)
             row.refresh_from_db(using)
-            record(row, Kind.DISCONNECTED, actor=actor)
+            record(row, Kind.DISCONNECTED, actor=actor, token=token)
     connection.refresh_from_db(using)
     return pending
 
