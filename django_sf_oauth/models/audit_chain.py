@@ -59,8 +59,6 @@ class AuditChain(models.Model):
     last = models.PositiveBigIntegerField(default=0)
     mac = models.CharField(max_length=80, blank=True, default="")
 
-    newest: int | None
-
     objects = AuditChainQuerySet.as_manager()
 
     class Meta:
@@ -80,7 +78,7 @@ class AuditChain(models.Model):
 
     def extended(self) -> AuditChain:
         """With room for one more event, whose number is `last`."""
-        return self._moved(first=self.first, last=max(self.last, self.newest or 0) + 1)
+        return self._moved(first=self.first, last=max(self.last, self._newest) + 1)
 
     def pruned(self, *, first: int) -> AuditChain:
         """With `first` as the number of the first event that is left."""
@@ -97,7 +95,11 @@ class AuditChain(models.Model):
 
     def is_sound(self) -> bool:
         """Whether it may be signed anew: an older copy of it that was put back is behind its own events."""
-        return self.holds() and (self.newest or 0) <= self.last
+        return self.holds() and self._newest <= self.last
+
+    @property
+    def _newest(self) -> int:
+        return getattr(self, "newest", None) or 0
 
     def _content(self) -> signing.Content:
         return "chain", str(self.pk), self.first, self.last

@@ -33,7 +33,8 @@ class ConnectionEventQuerySet(models.QuerySet["ConnectionEvent"]):
         """Numbers and signs them, in the order in which they are given."""
         if ignore_conflicts or update_conflicts:
             raise TypeError("The audit trail is append-only.")
-        events, using = list(objs), self._db or router.db_for_write(self.model)
+        events = list(objs)
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]  # stubs lack Django's own
         with transaction.atomic(using=using, savepoint=False):
             admit(events, using)
             return super().bulk_create(events, batch_size)
@@ -124,7 +125,7 @@ class ConnectionEvent(models.Model):
         """What is signed."""
         return (
             "event",
-            self.connection_uuid and str(self.connection_uuid),
+            None if self.connection_uuid is None else str(self.connection_uuid),
             self.sequence,
             str(self.kind),
             self.reason,

@@ -27,9 +27,9 @@ class Wrong:
 
     Attributes:
         what: ``changed`` (the event was), ``unsigned`` (it was written, or its MAC taken away, after signing had
-            begun), ``unknown_key`` (signed with a key that is no longer listed), ``relinked`` (it refers to another
-            connection than it was signed for), ``missing``, ``extra`` (numbers of a connection's events), or
-            ``chain_changed`` (the record of how many there are was changed, put back or taken away).
+            begun), ``unknown_key`` (signed with a key that is no longer listed), ``relinked`` (it refers to
+            another connection than it was signed for), ``missing`` or ``extra`` (a number in the history of a
+            connection), or ``chain_changed`` (the record of how many there are was changed, put back or deleted).
         event: primary key.
         sequence: the number of the event in its connection's history, or a range of numbers.
     """
@@ -96,7 +96,7 @@ def _after(chains: Any, last: UUID | None) -> Any:
     return (chains if last is None else chains.filter(pk__gt=last)).order_by("pk")[:CHAINS]
 
 
-def _numbers(events: QuerySet[ConnectionEvent], uuids: list[UUID]) -> dict[UUID, tuple[int, int, int]]:
+def _numbers(events: QuerySet[ConnectionEvent], uuids: list[UUID]) -> dict[Any, tuple[int, int, int]]:
     """Lowest and highest number of each, and how many numbers there are."""
     numbered = events.filter(connection_uuid__in=uuids, sequence__isnull=False)
     rows = numbered.order_by().values("connection_uuid")
@@ -116,10 +116,10 @@ def _looked_at_again(uuid: UUID) -> Iterator[Wrong]:
     with transaction.atomic(using=using):
         chain = AuditChain.objects.using(using).select_for_update().get(pk=uuid)
         numbered = ConnectionEvent.objects.using(using).filter(connection_uuid=uuid, sequence__isnull=False)
-        there = list(numbered.order_by("sequence").values_list("sequence", flat=True))
+        there = [number for number in numbered.order_by("sequence").values_list("sequence", flat=True) if number]
     if not chain.holds():
         yield Wrong(what="chain_changed", connection=uuid)
-        chain.first, chain.last = (there[0], there[-1]) if there else (1, 0)  # it cannot be trusted
+        chain.first, chain.last = min(there, default=1), max(there, default=0)  # it cannot be trusted
     for what, sequence in _gaps(chain, there):
         yield Wrong(what=what, connection=uuid, sequence=sequence)
 

@@ -20,8 +20,6 @@ __all__ = ["KEEP_EVENTS", "prune"]
 KEEP_EVENTS = timedelta(days=400)  # a year's audit, and some weeks to read it
 CHUNK = 5000  # rows per DELETE: none holds its locks for long
 
-Numbered = tuple[int, UUID, int]
-
 
 def prune(*, keep_events: timedelta = KEEP_EVENTS, dry_run: bool = False) -> dict[str, int]:
     """Deletes audit events older than `keep_events`, and attempts to connect that matter no more.
@@ -49,7 +47,7 @@ def _prune_events(moment: datetime) -> int:
     return deleted
 
 
-def _cut(old: Sequence[Numbered], moment: datetime) -> int:
+def _cut(old: Sequence[tuple[int, Any, Any]], moment: datetime) -> int:
     """Deletes those before which nothing is kept, and notes where their chains begin now."""
     using = router.db_for_write(ConnectionEvent)
     with transaction.atomic(using=using):
@@ -64,7 +62,7 @@ def _cut(old: Sequence[Numbered], moment: datetime) -> int:
         return events.filter(pk__in=[pk for pk, _, _ in gone]).delete()[0]
 
 
-def _beginnings(gone: Sequence[Numbered]) -> dict[UUID, int]:
+def _beginnings(gone: Sequence[tuple[int, UUID, int]]) -> dict[UUID, int]:
     """By connection, the number after the last one that is deleted."""
     return {uuid: sequence + 1 for _, uuid, sequence in sorted(gone, key=lambda row: row[2])}
 
