@@ -55,10 +55,10 @@ def _is_of(name: str) -> Q:
     return Q(user=user) | Q(user_key=str(user.pk))
 
 
-def in_batches(rows: QuerySet[Any], size: int = BATCH) -> Iterator[list[Any]]:
+def in_batches(rows: QuerySet[Any], size: int | None = None) -> Iterator[list[Any]]:
     """Rows by primary key, so many at a time; MySQL's driver would fetch the whole answer of one query."""
     last = 0
-    while batch := list(rows.order_by("pk").filter(pk__gt=last)[:size]):
+    while batch := list(rows.order_by("pk").filter(pk__gt=last)[: size or BATCH]):
         yield batch
         last = batch[-1].pk
 
