@@ -21,6 +21,8 @@ EVENTS = 12
 def main() -> None:
     task = json.loads(sys.stdin.readline())
     set_up(task)
+    from django.db import transaction
+
     from django_sf_oauth.models import ConnectionEvent, SalesforceConnection
     from django_sf_oauth.models.record import record, record_all, record_failure
     from django_sf_oauth.services.audit_verification import verify
@@ -30,7 +32,10 @@ def main() -> None:
     for _ in sys.stdin:
         wrong = []
         for _ in range(EVENTS):
-            record(row, ConnectionEvent.Kind.BLOCKED)
+            with transaction.atomic():  # as a refresh does, which has its row locked
+                record(
+                    SalesforceConnection.objects.select_for_update().get(pk=row.pk), ConnectionEvent.Kind.BLOCKED
+                )
             record_all([row, row], ConnectionEvent.Kind.VERDICT_WITHDRAWN)
             record_failure(row.user, app="default", reason="access_denied", connection=row)
         for _ in range(3):

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -231,6 +232,17 @@ def test_events_from_before_signing_are_counted_as_such(row: SalesforceConnectio
     record(row, Kind.CONNECTED)
 
     assert found() == ([], {"before": 2, "hold": 1})
+
+
+def test_a_process_of_the_last_release_can_write_during_a_deployment() -> None:
+    table = connection.ops.quote_name(ConnectionEvent._meta.db_table)
+    values = {"kind": "blocked", "reason": "", "app": "default", "created_at": "2026-11-27 12:00:00"}
+    values |= dict.fromkeys(("organization_id", "salesforce_user_id", "username"), "")
+    names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(values.values()))  # noqa: S608
+
+    assert found() == ([], {"before": 1})
 
 
 def test_where_nothing_is_signed_yet_nothing_is_wrong(row: SalesforceConnection) -> None:
