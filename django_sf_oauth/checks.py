@@ -63,7 +63,7 @@ def _warning(number: int, message: str, hint: str | None = None) -> CheckMessage
 
 @checks.register(checks.Tags.security)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 to E009, E014, E016, E017, W004: ``SALESFORCE_OAUTH``."""
+    """E001 to E009, E014, E016, E017, E030, W004: ``SALESFORCE_OAUTH``."""
     mapping = getattr(settings, conf.SETTING, None)
     if not isinstance(mapping, Mapping) or not isinstance(mapping.get("APPS", {}), Mapping):
         hint = "Set CLIENT_ID and CLIENT_SECRET, or several apps under APPS."
@@ -175,6 +175,11 @@ def _may_receive_codes(url: str) -> bool:
     return bool(host) and is_trusted_url(url, [host])  # which refuses http beyond loopback
 
 
+def _most_refreshes(app: AppSettings) -> Found:
+    if app.most_refreshes is not None and app.most_refreshes < 1:
+        yield _error(30, f"MOST_REFRESHES of the app {app.alias!r} has to be above 0.", "None switches it off.")
+
+
 def _site_url(app: AppSettings) -> Found:
     parts = urlsplit(app.site_url)
     is_origin = app.site_url == f"{parts.scheme}://{parts.netloc}"
@@ -198,6 +203,7 @@ APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
     _hosts,
     _rates,
     _limits,
+    _most_refreshes,
     _redirect_uri,
     _site_url,
     _secret,

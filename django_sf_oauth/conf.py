@@ -83,6 +83,7 @@ class AppSettings:
     site_url: str = ""
     digest: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
+    most_refreshes: int | None = 20
 
     @property
     def client_secrets(self) -> tuple[str, ...]:
@@ -221,6 +222,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "site_url": lambda value: value.rstrip("/"),
     "digest": _words,
     "alerts": _words,
+    "most_refreshes": lambda value: None if value is None else int(value),
 }
 
 

@@ -1,7 +1,7 @@
 """What other apps may listen to.
 
 Every signal is sent after the change was committed, with ``sender`` the ``SalesforceConnection`` class and
-``connection`` the row, never with a token. `refresh_failed`, `reconnect_required`, `blocked` and
+``connection`` the row, never with a token. `refresh_failed`, `reconnect_required`, `blocked`, `suspicious` and
 `app_misconfigured` also carry ``reason``, a stable code, and so does `disconnected` where nobody asked for it.
 `app_misconfigured` is about a connected app rather than a user: it carries ``app``, the alias.
 """
@@ -20,6 +20,7 @@ __all__ = [
     "recovered",
     "refresh_failed",
     "refreshed",
+    "suspicious",
 ]
 
 connected = Signal()
@@ -31,3 +32,4 @@ blocked = Signal()
 recovered = Signal()
 disconnected = Signal()
 app_misconfigured = Signal()
+suspicious = Signal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectAttempt, ConnectionEvent, Hold, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.record import record
 from django_sf_oauth.testing import FakeSalesforce
+from tests.audit.tampering import change, events_of
 from tests.factories import make_connection, make_user
 from tests.fleet import connect_many, connect_one
 
@@ -233,6 +235,34 @@ def test_events_outlive_their_connection_and_lead_to_it_as_long_as_it_lives(brow
     assert f'<a href="{CONNECTIONS}{living.pk}/change/">living@x.example</a>' in html
     assert '<td class="field-connection_link">dead@x.example</td>' in html
     assert str(nameless.uuid) in html
+
+
+def test_the_audit_shows_which_events_are_as_they_were_written(browser: Client) -> None:
+    connection, actor = make_connection(), make_user(username="grace")
+    for kind in (Kind.CONNECTED, Kind.BLOCKED, Kind.DISCONNECTED):
+        record(connection, kind, actor=actor)
+    unsigned, changed, _ = events_of(connection)
+    change(unsigned, mac="")
+    change(changed, reason="nothing happened")
+    key = str(actor.pk)
+    actor.delete()
+
+    html = page(browser, EVENTS)
+
+    cells = re.findall(r'field-sequence_shown">(\d)</td><td class="field-is_whole"><img [^>]*icon-(\w+)', html)
+    assert cells == [("3", "yes"), ("2", "no"), ("1", "unknown")]
+    assert html.count(f"deleted: {key}") == 3
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_to_verify_a_page_of_the_audit_costs_no_queries(
+    browser: Client, number: int, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(number):
+        record(make_connection(), Kind.CONNECTED)
+
+    with django_assert_max_num_queries(4):  # session, user, count, rows
+        assert page(browser, EVENTS).count("icon-yes") == number
 
 
 # What it never shows

@@ -304,6 +304,19 @@ def test_signing_in_as_somebody_else_leaves_the_old_connection_waiting(fake_sale
     assert "eve@acme-outdoor.example is connected." in page
 
 
+def test_signing_in_to_another_org_instead_is_suspicious(fake_salesforce: FakeSalesforce) -> None:
+    lure = fake_salesforce.add_org("Lure", my_domain="lure.my.salesforce.com")
+    fake_salesforce.add_user("eve@lure.example", org=lure)
+    client = signed_in_client()
+    connect(client, fake_salesforce)
+    old = the_connection()
+
+    connect(client, fake_salesforce, uuid=old.uuid, username="eve@lure.example")
+
+    event = ConnectionEvent.objects.get(kind=Kind.SUSPICIOUS)
+    assert (event.connection, event.reason) == (old, "other_org")
+
+
 def test_sharing_one_salesforce_user_is_warned_of(fake_salesforce: FakeSalesforce) -> None:
     connect(signed_in_client(), fake_salesforce)
     gone = signed_in_client()

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_sf_oauth.models import ConnectionEvent, Hold
@@ -31,7 +32,10 @@ else:
 class ConnectionEventAdmin(EventModelAdmin):
     """Append-only: nobody adds, changes or deletes an event here."""
 
-    list_display = ("created_at", "kind", "reason", "connection_link", "user", "actor", "organization_id", "app")
+    list_display = (
+        *("created_at", "kind", "reason", "connection_link", "sequence_shown", "is_whole"),
+        *("user_shown", "actor_shown", "organization_id", "app"),
+    )
     list_display_links = ("created_at",)
     list_filter = ("kind", AppFilter)
     list_select_related = ("user", "actor")
@@ -39,8 +43,8 @@ class ConnectionEventAdmin(EventModelAdmin):
     search_help_text = _("How a Salesforce username or an organization id begins.")
     show_full_result_count = False
     fields = (
-        *("created_at", "kind", "reason", "connection_link", "connection_uuid", "user", "actor"),
-        *("app", "organization_id", "salesforce_user_id", "username"),
+        *("created_at", "kind", "reason", "connection_link", "connection_uuid", "sequence_shown", "is_whole"),
+        *("user_shown", "actor_shown", "app", "organization_id", "salesforce_user_id", "username", "fingerprint"),
     )
     readonly_fields = fields
 
@@ -53,6 +57,23 @@ class ConnectionEventAdmin(EventModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    @admin.display(description=_("number"), ordering="sequence")
+    def sequence_shown(self, event: ConnectionEvent) -> int | None:
+        return event.sequence
+
+    @admin.display(description=_("as written"), boolean=True)
+    def is_whole(self, event: ConnectionEvent) -> bool | None:
+        """Whether its MAC holds, reckoned for the rows of the page alone; unknown for one from before signing."""
+        return event.holds() if event.mac else None
+
+    @admin.display(description=_("user"), ordering="user")
+    def user_shown(self, event: ConnectionEvent) -> str:
+        return _person(event.user, event.user_key)
+
+    @admin.display(description=_("actor"), ordering="actor")
+    def actor_shown(self, event: ConnectionEvent) -> str:
+        return _person(event.actor, event.actor_key)
+
     @admin.display(description=_("connection"))
     def connection_link(self, event: ConnectionEvent) -> str:
         """The connection, as long as it exists."""
@@ -63,6 +84,13 @@ class ConnectionEventAdmin(EventModelAdmin):
             f"{self.admin_site.name}:django_sf_oauth_salesforceconnection_change", args=[event.connection_id]
         )
         return format_html('<a href="{}">{}</a>', url, name)
+
+
+def _person(user: Any, key: str) -> str:
+    """Somebody who was deleted is known by their primary key."""
+    if user is None and key:
+        return gettext("deleted: %(key)s") % {"key": key}
+    return str(user or "")
 
 
 # What a hold does, and what deleting it does, by the kind of its scope.

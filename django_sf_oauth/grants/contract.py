@@ -58,6 +58,8 @@ class Grant:
     last_refreshed_at: datetime | None = None
     told_lifetime: timedelta | None = None
     learned_lifetime: timedelta | None = None
+    refresh_load: float = 0.0
+    """Refreshes within about an hour, see `suspicion.refresh_load`."""
     in_doubt_since: datetime | None = None
     in_doubt: bool = False
     """An earlier exchange of this generation never said how it ended, so its token may be spent already."""

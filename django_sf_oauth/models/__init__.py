@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .attempt import ConnectAttempt
+from .audit_chain import AuditChain
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .hold import Hold
@@ -10,6 +11,7 @@ from .notice import MailOptOut, Notice
 from .revocation import PendingRevocation
 
 __all__ = [
+    "AuditChain",
     "ConnectAttempt",
     "ConnectionEvent",
     "Hold",

@@ -49,6 +49,7 @@ ADOPTED = (
     "told_lifetime",
     "learned_lifetime",
     "last_refreshed_at",
+    "refresh_load",
     "status",
     "reason",
     "generation",
@@ -99,6 +100,7 @@ class SalesforceConnection(GuardedModel):
     connected_at = models.DateTimeField(_("connected at"), default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
     last_refreshed_at = models.DateTimeField(_("last refreshed at"), null=True, editable=False)
+    refresh_load = models.FloatField(default=0.0, db_default=0.0, editable=False)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
@@ -130,6 +132,7 @@ class SalesforceConnection(GuardedModel):
             "withheld",
             "last_used_at",
             "last_refreshed_at",
+            "refresh_load",
             "next_refresh_at",
         }
     )

@@ -51,11 +51,11 @@ def give_up(
         row = _locked(connection, using)
         if unless_used_since is not None and (row.last_used_at or row.connected_at) >= unless_used_since:
             return None
-        pending = forget_later(row, reason=reason or "disconnected")
+        pending, token = forget_later(row, reason=reason or "disconnected"), row.refresh_token
         if row.status != Status.DISCONNECTED:
             _forget(row)
             row.refresh_from_db(using)
-            record(row, Kind.DISCONNECTED, reason=reason, actor=actor)
+            record(row, Kind.DISCONNECTED, reason=reason, actor=actor, token=token)
     connection.refresh_from_db(using)
     return pending
 

@@ -23,7 +23,7 @@ from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .hold import Hold
 from .holds import CANARY, TRIPPED, is_in_force, put
-from .record import notify, record_all
+from .record import notify, record, record_all
 
 __all__ = ["LASTS", "RELEASED", "consider", "make_canary_due", "release", "weigh"]
 
@@ -81,6 +81,7 @@ def _trip(row: SalesforceConnection, app: AppSettings, now: datetime) -> None:
     with transaction.atomic(using=_alias()):
         if put(_scope(app.alias), reason=TRIPPED, until=now + LASTS, probe_at=now + CANARY):
             notify(signals.app_misconfigured, row, reason=TRIPPED, app=app.alias)
+            record(row, Kind.SUSPICIOUS, reason=TRIPPED)  # the guard sees to it that this is once per incident
 
 
 def _window(app: AppSettings) -> timedelta:

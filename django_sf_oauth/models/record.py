@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import router, transaction
+from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth import signals
+from django_sf_oauth.exceptions import TokenUnreadable
 
+from . import signing
 from .event import ConnectionEvent
 from .notice import Notice
 
 if TYPE_CHECKING:
+    from django_sf_oauth.fields import Sealed
+
     from .connection import SalesforceConnection
     from .revocation import PendingRevocation
 
@@ -27,6 +32,7 @@ SIGNALS = {
     Kind.BLOCKED: signals.blocked,
     Kind.RECOVERED: signals.recovered,
     Kind.DISCONNECTED: signals.disconnected,
+    Kind.SUSPICIOUS: signals.suspicious,
 }
 ENDS_INCIDENT = frozenset(
     {
@@ -47,9 +53,15 @@ def record(
     reason: str = "",
     actor: Any = None,
     user_stays: bool = True,
+    token: Sealed | None = None,
 ) -> None:
-    """Writes the event in the caller's transaction and sends its signal once that is committed."""
-    _event(connection, kind, reason=reason, actor=actor, user_stays=user_stays).save()
+    """Writes the event in the caller's transaction and sends its signal once that is committed.
+
+    Args:
+        user_stays: the user is not being deleted along with the connection.
+        token: the refresh token that was in force, if the row holds it no more; the event keeps a fingerprint.
+    """
+    _event(connection, kind, reason=reason, actor=actor, user_stays=user_stays, token=token).save()
     _keep_incidents([connection], kind)
     _announce(connection, kind, reason)
 
@@ -79,6 +91,7 @@ def _event(
     reason: str,
     actor: Any = None,
     user_stays: bool = True,
+    token: Sealed | None = None,
 ) -> ConnectionEvent:
     return ConnectionEvent(
         kind=kind,
@@ -86,12 +99,22 @@ def _event(
         connection=None if kind == Kind.DELETED else connection,
         connection_uuid=connection.uuid,
         user_id=connection.user_id if user_stays else None,
+        user_key="" if user_stays else str(connection.user_id),
         actor=actor,
         app=connection.app,
         organization_id=connection.organization_id,
         salesforce_user_id=connection.salesforce_user_id,
         username=connection.username,
+        fingerprint=_fingerprint(token or connection.refresh_token),
     )
+
+
+@sensitive_variables()
+def _fingerprint(token: Sealed | None) -> str:
+    try:
+        return signing.fingerprint(token.reveal()) if token else ""
+    except TokenUnreadable:
+        return ""
 
 
 def _announce(connection: SalesforceConnection, kind: ConnectionEvent.Kind, reason: str) -> None:
@@ -118,6 +141,7 @@ def record_revoked(pending: PendingRevocation, connection: SalesforceConnection 
         user_id=connection.user_id if connection else None,
         app=pending.app,
         organization_id=pending.organization_id,
+        fingerprint=_fingerprint(pending.token),
     )
 
 

@@ -27,6 +27,7 @@ from .group_commit import GroupCommit
 from .readings import is_under_way, read, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
+from .suspicion import watch
 from .test_case import open_test_case
 from .token_values import token_values
 from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
@@ -93,6 +94,7 @@ class RowStore:
             if self._update(RowUpdate(pk=grant.key, values=values, fence=fence)):
                 if signals.refreshed.has_listeners(SalesforceConnection):
                     _announce(grant.key, took)
+                watch(grant, answer)
                 return renewed(grant, values)
         return self._store_with_care(claim, answer, took)
 
@@ -113,6 +115,7 @@ class RowStore:
             if row.status != Status.ACTIVE or row.withheld:
                 record(stored, Kind.RECOVERED, reason=row.reason or row.withheld)
             notify(signals.refreshed, stored, seconds=took)
+        watch(reading(row), answer)
         return reading(stored)
 
     def _discard(self, claim: Claim, answer: TokenAnswer, row: SalesforceConnection | None) -> None:

@@ -12,6 +12,7 @@ from django_sf_oauth.conf import AppSettings
 from django_sf_oauth.fields import sealed_field
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.grants.due import next_refresh_at, pause_of, regrown
+from django_sf_oauth.grants.suspicion import refresh_load
 from django_sf_oauth.protocol.hosts import is_trusted_url
 from django_sf_oauth.protocol.tokens import TokenAnswer, jwt_expiry
 
@@ -36,6 +37,10 @@ class Holder(Protocol):
 
     @property
     def learned_lifetime(self) -> timedelta | None: ...
+    def last_refreshed_at(self) -> datetime | None: ...
+
+    @property
+    def refresh_load(self) -> float: ...
 
 
 def token_values(holder: Holder, answer: TokenAnswer, app: AppSettings) -> dict[str, Any]:
@@ -51,6 +56,7 @@ def token_values(holder: Holder, answer: TokenAnswer, app: AppSettings) -> dict[
         "expires_at": expires_at,
         "slides": fixed is None,
         "last_refreshed_at": now,
+        "refresh_load": refresh_load(holder.refresh_load, holder.last_refreshed_at, now),
         "next_refresh_at": next_refresh_at(
             uuid=holder.uuid,
             now=now,

@@ -72,6 +72,15 @@ def host_of(url: str) -> str:
     return (origin_of(url) or "").partition("://")[2]
 
 
+def host_family(url: str) -> str:
+    """Whose domain a URL is on: the one of Salesforce that it is under, else its own host; empty when not plain.
+
+    An instance moves within its family; out of it, it does not.
+    """
+    host = host_of(url)
+    return next((suffix for suffix in DEFAULT_HOST_SUFFIXES if host.endswith(suffix)), host)
+
+
 def is_trusted_url(url: str, trusted_hosts: Sequence[str] = ()) -> bool:
     """Whether a token may be sent there.
 

@@ -13,6 +13,7 @@ from django_sf_oauth.exceptions import TokenUnreadable
 from django_sf_oauth.models import ConnectAttempt, ConnectionEvent, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.disconnect import forget_later
 from django_sf_oauth.models.record import record
+from django_sf_oauth.models.suspicion import suspect, suspect_shared_token
 from django_sf_oauth.models.token_values import token_values
 from django_sf_oauth.protocol.hosts import is_sandbox_url
 
@@ -51,10 +52,17 @@ def store(attempt: ConnectAttempt, app: AppSettings, verified: Verified) -> Stor
         become_default_if_first(row)
         row.refresh_from_db(using)
         record(row, Kind.CONNECTED if is_new else Kind.RECONNECTED, actor=attempt.user)
+        suspect_shared_token(row)
         expected = attempt.connection if attempt.connection_id not in (None, row.pk) else None
         if expected is not None:
-            record(expected, Kind.IDENTITY_MISMATCH, reason="other_identity", actor=attempt.user)
+            _record_mismatch(expected, row, attempt)
     return Stored(connection=row, is_new=is_new, replaced=replaced, expected=expected)
+
+
+def _record_mismatch(expected: SalesforceConnection, row: SalesforceConnection, attempt: ConnectAttempt) -> None:
+    record(expected, Kind.IDENTITY_MISMATCH, reason="other_identity", actor=attempt.user)
+    if expected.organization_id != row.organization_id:
+        suspect(expected, "other_org")
 
 
 def _row_of(attempt: ConnectAttempt, verified: Verified) -> tuple[SalesforceConnection, bool]:

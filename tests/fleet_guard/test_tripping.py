@@ -52,7 +52,7 @@ def test_the_one_too_many_withdraws_the_verdicts_of_the_window_and_tells_the_ope
     assert [fare(row) for row in fleet[:COUNT]] == ["revoked"] * COUNT
 
     assert states() == {WITHHELD: COUNT, WELL: 3}
-    assert events() == {Kind.RECONNECT_REQUIRED: COUNT, Kind.VERDICT_WITHDRAWN: COUNT}
+    assert events() == {Kind.RECONNECT_REQUIRED: COUNT, Kind.VERDICT_WITHDRAWN: COUNT, Kind.SUSPICIOUS: 1}
     withdrawn = ConnectionEvent.objects.filter(kind=Kind.VERDICT_WITHDRAWN)
     assert set(withdrawn.values_list("reason", flat=True)) == {"revoked"}
     assert alarms == ["fleet_guard"]

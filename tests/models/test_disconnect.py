@@ -409,4 +409,4 @@ def test_deleting_a_user_costs_a_bounded_number_of_queries() -> None:
     with CaptureQueriesContext(connection) as queries:
         user.delete()
 
-    assert len(queries) < 40
+    assert len(queries) < 60
