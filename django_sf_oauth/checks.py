@@ -137,6 +137,12 @@ def _rates(app: AppSettings) -> Found:
             yield _error(8, f"RATE_LIMITS[{name!r}] of the app {app.alias!r} is no rate.", hint)
 
 
+def _revoke_rate(app: AppSettings) -> Found:
+    if app.revoke_rate is not None and not _is_rate(app.revoke_rate):
+        hint = "Such as '50/s': a number, a slash, and one of s, m, h, d. None switches it off."
+        yield _error(40, f"REVOKE_RATE of the app {app.alias!r} is no rate.", hint)
+
+
 def _is_rate(rate: Any) -> bool:
     try:
         parse_rate(rate)
@@ -192,6 +198,7 @@ APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
     _scopes,
     _hosts,
     _rates,
+    _revoke_rate,
     _limits,
     _redirect_uri,
     _site_url,

@@ -72,6 +72,7 @@ class AppSettings:
     heartbeat: timedelta = timedelta(days=7)
     timeouts: Timeouts = Timeouts()
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
+    revoke_rate: str | None = "50/s"
     fleet_guard: FleetGuard = FleetGuard()
     breaker: Breaker = Breaker()
     notify_users: bool = True
@@ -285,6 +286,7 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "TRUSTED_HOSTS": _words_or_commas,
     "REDIRECT_URI": str,
     "API_VERSION": str,
+    "REVOKE_RATE": str,
     "SESSION_LIFETIME": float,
     "HEARTBEAT": float,
     "NOTIFY_USERS": _boolean,
