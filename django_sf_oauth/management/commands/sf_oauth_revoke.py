@@ -45,8 +45,8 @@ class Command(BaseCommand):
         self.confirm(f"Disconnect {number} connections for good?", yes=options["yes"])
         here = Progress(self.stderr, "unusable here", number)
         there = Progress(self.stderr, "revoked at Salesforce", number + waiting)
-        scope = self.selection(options).hold_scope if number else ""
-        with stopped_meanwhile(scope, by=operator()):
+        # Also when none is left: a run that was killed may have left its stop behind.
+        with stopped_meanwhile(self.selection(options).hold_scope, by=operator()):
             counts = revoking.revoke_connections(rows, budget=NO_HURRY, given_up=here, settled=there)
         there.close()
         self.finish(counts, options)
