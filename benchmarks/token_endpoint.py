@@ -54,7 +54,8 @@ class TokenEndpoint:
 
         ``requests``, of these ``renewed``, ``doubled`` (another was in flight), ``replays`` and ``dead`` (of a
         family that a replay had killed); ``unheard`` (renewed, and the client was gone when the answer came);
-        ``revoked`` and ``revoked_again`` (no requests of the kind that are counted first); ``most`` (requests for one family) and ``flying`` (in flight now).
+        ``revoked`` and ``revoked_again`` (which are none of the ``requests``); ``most`` (requests for one family)
+        and ``flying`` (in flight now).
         """
         counts: Mapping[str, int] = self._read("counts")
         return counts
@@ -165,16 +166,20 @@ class Client(asyncio.Protocol):
             return
         name, serial = token[1].decode(), int(token[2])
         if path == REVOKE:
-            answer = (
-                ("200 OK", {}) if self._world.revoke(name) else ("400 Bad Request", {"error": "invalid_token"})
-            )
-            self._loop.call_later(self._world.delay, self._answer, *answer)
+            self._revoke(name)
             return
         family, how = self._world.spend(name, serial)
         if how == "renewed":
             self._loop.call_later(self._world.delay, self._renew, name, family)
         else:
             refusal = {"error": "invalid_grant", "error_description": BUSY if how == "doubled" else DEAD}
+            self._loop.call_later(self._world.delay, self._answer, "400 Bad Request", refusal)
+
+    def _revoke(self, name: str) -> None:
+        if self._world.revoke(name):
+            self._loop.call_later(self._world.delay, self._answer, "200 OK", {})
+        else:
+            refusal = {"error": "invalid_token"}
             self._loop.call_later(self._world.delay, self._answer, "400 Bad Request", refusal)
 
     def _renew(self, name: str, family: Family) -> None:
