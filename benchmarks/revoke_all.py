@@ -145,13 +145,12 @@ def show(found: Mapping[str, float], endpoint: TokenEndpoint) -> int:
     naive, rate = found["naive"], found["rate"]
     loop_takes = CONNECTIONS / naive
     sooner, emptied = loop_takes / found["felt"], loop_takes / found["emptied"]
-    print(
-        f"{CONNECTIONS} connections, Salesforce takes {EXCHANGE * 1000:.0f} ms, no REVOKE_RATE; seconds since Enter"
-    )
+    print(f"{CONNECTIONS} connections, Salesforce takes {EXCHANGE * 1000:.0f} ms, no REVOKE_RATE")
     print(f"{'the loop of disconnect()':26} {naive:7.1f}/s   all unusable after {loop_takes:7.1f} s")
     print(
         f"{'sf_oauth_revoke --all':26} {rate:7.1f}/s   all unusable after {found['felt']:7.1f} s"
-        f"   no token left after {found['emptied']:.1f} s   ratios {rate / naive:.1f}, {sooner:.0f} and {emptied:.0f}"
+        f"   no token left after {found['emptied']:.1f} s"
+        f"   ratios {rate / naive:.1f}, {sooner:.0f} and {emptied:.0f}"
     )
     doubled = counts["revoked_again"]
     ends = [count(EVENTS, f"kind = '{kind}'") for kind in ("disconnected", "revoked")]

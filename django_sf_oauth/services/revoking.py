@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from django_sf_oauth.models.queryset import SalesforceConnectionQuerySet
 from .outbox import CLAIMED_FOR, Outbox, Rows, log_failure
 
 __all__ = ["give_up", "revoke_connections", "revoke_pending", "waiting_for"]
+
+logger = logging.getLogger("django_sf_oauth.revoking")
 
 LIMIT = 500  # revocations per run
 BUDGET = 240.0  # seconds
@@ -75,30 +78,47 @@ def give_up(
     failed: set[int] = set()
     # Anew until there is none: somebody may connect while this goes on.
     while ids := [pk for pk in connected.values_list("pk", flat=True) if pk not in failed]:
-        stuck: list[int] = []
-        for start in range(0, len(ids), BATCH):
-            left, gone = _give_up_those_free(ids[start : start + BATCH], actor)
-            stuck += left
-            counts["gone"] += gone
-            progress(min(BATCH, len(ids) - start) - len(left))
-        for pk in stuck:
-            ending = _give_up_one(pk, actor)
-            counts[ending] += 1
-            if ending == "failed":
-                failed.add(pk)
-            progress(1)
-    return +Counter({ending: counts[ending] for ending in ("gone", "failed")})
+        stuck = _give_up_those_free(ids, actor, counts, progress)
+        failed |= _give_up_stuck(stuck, actor, counts, progress)
+    logger.warning(
+        "event=given_up noted=%d gone=%d failed=%d", *(counts[end] for end in ("noted", "gone", "failed"))
+    )
+    del counts["noted"]
+    return +counts
 
 
-def _give_up_those_free(ids: Sequence[int], actor: Any) -> tuple[list[int], int]:
+def _give_up_those_free(ids: Sequence[int], actor: Any, counts: Counter[str], progress: Progress) -> list[int]:
+    """Returns those that are left, since they are locked or stand beside one that cannot be given up."""
+    stuck: list[int] = []
+    for start in range(0, len(ids), BATCH):
+        left, gone = _give_up_batch(ids[start : start + BATCH], actor)
+        ended = min(BATCH, len(ids) - start) - len(left)
+        counts.update(gone=gone, noted=ended - gone)
+        progress(ended)
+        stuck += left
+    return stuck
+
+
+def _give_up_batch(ids: Sequence[int], actor: Any) -> tuple[list[int], int]:
     try:
         return give_up_those_free(ids, actor=actor)
     except Exception:
         return list(ids), 0  # one by one: who is to blame is found out then
 
 
+def _give_up_stuck(ids: Sequence[int], actor: Any, counts: Counter[str], progress: Progress) -> set[int]:
+    """They come last, since each may be waited for. Returns those that failed."""
+    endings = {}
+    for pk in ids:
+        endings[pk] = _give_up_one(pk, actor)
+        progress(1)
+    counts.update(endings.values())
+    return {pk for pk, ending in endings.items() if ending == "failed"}
+
+
 def _give_up_one(pk: int, actor: Any) -> str:
-    connection = SalesforceConnection.objects.connected().filter(pk=pk).first()
+    rows = SalesforceConnection.objects.using(router.db_for_write(SalesforceConnection))
+    connection = rows.connected().filter(pk=pk).first()
     if connection is None:
         return "gone"
     try:

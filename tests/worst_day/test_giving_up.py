@@ -127,14 +127,14 @@ def test_a_token_that_no_key_opens_is_forgotten_too(settings: Any) -> None:
 
 def test_whoever_connects_meanwhile_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     make_connection()
-    give_up, late = revoking._give_up_those_free, []
+    give_up, late = revoking._give_up_batch, []
 
     def meanwhile(ids: Any, actor: Any) -> Any:
         if not late:
             late.append(make_connection())
         return give_up(ids, actor)
 
-    monkeypatch.setattr(revoking, "_give_up_those_free", meanwhile)
+    monkeypatch.setattr(revoking, "_give_up_batch", meanwhile)
 
     revoking.give_up(everything())
 
@@ -148,7 +148,7 @@ def test_what_somebody_else_gives_up_meanwhile_is_done(monkeypatch: pytest.Monke
         row.disconnect()
         return [row.pk], 0
 
-    monkeypatch.setattr(revoking, "_give_up_those_free", meanwhile)
+    monkeypatch.setattr(revoking, "_give_up_batch", meanwhile)
 
     assert revoking.give_up(everything()) == {"gone": 1}
 

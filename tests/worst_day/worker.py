@@ -45,7 +45,7 @@ def slow_down(stop_after: int) -> None:
     from django_sf_oauth.services import revoking
 
     commits = iter(range(1, sys.maxsize))
-    give_up = revoking._give_up_those_free
+    give_up = revoking._give_up_batch
 
     def stopping(ids: list[int], actor: object) -> tuple[list[int], int]:
         ended = give_up(ids, actor)
@@ -55,7 +55,7 @@ def slow_down(stop_after: int) -> None:
         return ended
 
     revoking.BATCH = BATCH
-    revoking._give_up_those_free = stopping  # type: ignore[assignment]  # of this process only
+    revoking._give_up_batch = stopping  # type: ignore[assignment]  # of this process only
 
 
 if __name__ == "__main__":

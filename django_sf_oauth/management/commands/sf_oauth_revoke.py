@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -43,12 +43,16 @@ class Command(BaseCommand):
             self.report({"to_revoke": number} | ({"pending": waiting} if waiting else {}), options)
             return
         self.confirm(f"Disconnect {number} connections for good?", yes=options["yes"])
-        here = Progress(self.stderr, "unusable here", number)
-        there = Progress(self.stderr, "revoked at Salesforce", number + waiting)
+        progress = Progress(self.stderr)
         # Also when none is left: a run that was killed may have left its stop behind.
         with stopped_meanwhile(self.selection(options).hold_scope, by=operator()):
-            counts = revoking.revoke_connections(rows, budget=NO_HURRY, given_up=here, settled=there)
-        there.close()
+            counts = revoking.revoke_connections(
+                rows,
+                budget=NO_HURRY,
+                given_up=_adding(progress, number),
+                settled=_adding(progress, number + waiting),
+            )
+        progress.end()
         self.finish(counts, options)
 
     def _revoke_pending(self, options: Mapping[str, Any]) -> None:
@@ -58,7 +62,19 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.report({"to_revoke": number}, options)
             return
-        progress = Progress(self.stderr, "revoked at Salesforce", number)
-        counts = revoking.revoke_pending(everything=True, budget=NO_HURRY, settled=progress)
-        progress.close()
+        progress = Progress(self.stderr)
+        counts = revoking.revoke_pending(everything=True, budget=NO_HURRY, settled=_adding(progress, number))
+        progress.end()
         self.finish(counts, options)
+
+
+def _adding(progress: Progress, total: int) -> Callable[[int], None]:
+    """Shows how far it is when told how many more there are; there may come more than were counted."""
+    done = 0
+
+    def add(number: int) -> None:
+        nonlocal done
+        done += number
+        progress(done, max(done, total))
+
+    return add
