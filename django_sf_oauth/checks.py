@@ -138,17 +138,17 @@ def _rates(app: AppSettings) -> Found:
 
 
 def _revoke_rate(app: AppSettings) -> Found:
-    if app.revoke_rate is not None and not _is_rate(app.revoke_rate):
+    if app.revoke_rate is not None and not _is_rate(app.revoke_rate, least=1):
         hint = "Such as '50/s': a number, a slash, and one of s, m, h, d. None switches it off."
         yield _error(40, f"REVOKE_RATE of the app {app.alias!r} is no rate.", hint)
 
 
-def _is_rate(rate: Any) -> bool:
+def _is_rate(rate: Any, *, least: int = 0) -> bool:
     try:
-        parse_rate(rate)
+        count, _ = parse_rate(rate)
     except (TypeError, ValueError):
         return False
-    return True
+    return count >= least
 
 
 def _limits(app: AppSettings) -> Found:

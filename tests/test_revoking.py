@@ -163,7 +163,7 @@ def test_two_runs_at_once_ask_for_each_revocation_once(
     revocation()
     revocation()
     nested: list[Counter[str]] = []
-    settle = outbox.settle
+    settle = disconnect.settle
 
     def during(confirmed: Sequence[PendingRevocation]) -> None:
         if not nested:

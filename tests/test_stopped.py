@@ -121,7 +121,7 @@ def test_the_page_of_connections_does_not_say_connected() -> None:
 
     assert "Switched off" in page
     assert ">Connected<" not in page
-    assert "there is nothing that you have to do" in page
+    assert "There is nothing that you have to do" in page
 
 
 @pytest.mark.parametrize(("scope", "forms"), [("all", 0), ("app:default", 2), ("org:00D000000000001EAA", 3)])

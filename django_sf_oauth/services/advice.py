@@ -63,8 +63,8 @@ RECONNECT: Mapping[str, Text] = {
 }
 ANY_REASON = _("Salesforce no longer accepts this connection.")
 STOPPED = _(
-    "The people who run this site have stopped its use of Salesforce for now. Your connection is kept, and there "
-    "is nothing that you have to do."
+    "The people who run this site have stopped its use of Salesforce for now. "
+    "There is nothing that you have to do."
 )
 NOT_YOUR_FAULT = _(
     "Salesforce refuses many connections of this site at once, so this is hardly about yours. "

@@ -252,7 +252,7 @@ FAILURES: Mapping[str, Failure] = {
     "stopped": Failure(
         title=_("Salesforce is switched off on this site for now"),
         happened=_("The people who run this site have stopped its use of Salesforce, so nothing was connected."),
-        mend=_("You have nothing to mend: what was connected is kept. Come back later and begin again."),
+        mend=_("There is nothing that you have to mend. Come back later and begin again."),
         press=Press.CONNECTIONS,
         status=503,
     ),

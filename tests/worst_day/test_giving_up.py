@@ -127,7 +127,8 @@ def test_a_token_that_no_key_opens_is_forgotten_too(settings: Any) -> None:
 
 def test_whoever_connects_meanwhile_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     make_connection()
-    give_up, late = revoking._give_up_batch, []
+    give_up = revoking._give_up_batch
+    late: list[SalesforceConnection] = []
 
     def meanwhile(ids: Any, actor: Any) -> Any:
         if not late:

@@ -34,7 +34,7 @@ def rows(site: Site) -> list[SalesforceConnection]:
 
 @contextmanager
 def command(site: Site, row: SalesforceConnection, *words: str, stop_after: int = 0) -> Iterator[Worker]:
-    task = {"words": words, "stop_after": stop_after}
+    task: dict[str, Any] = {"words": words, "stop_after": stop_after}
     with site.worker_each([row], module="tests.worst_day.worker", **task) as (worker,):
         worker.go()
         yield worker

@@ -12,7 +12,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from django_sf_oauth.conf import get_app
-from django_sf_oauth.models import PendingRevocation, SalesforceConnection
+from django_sf_oauth.models import PendingRevocation, SalesforceConnection, disconnect
 from django_sf_oauth.protocol.errors import Refusal
 from django_sf_oauth.services import outbox, revoking
 from django_sf_oauth.services.throttle import Throttle
@@ -118,7 +118,7 @@ def test_several_are_asked_for_at_a_time_and_no_more_than_so_many(
 def test_the_threads_that_ask_touch_no_database(
     fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, queries = outbox.ask_to_revoke, []
+    ask, queries = disconnect.ask_to_revoke, []
 
     def watched(pending: PendingRevocation) -> Refusal | None:
         from django.db import connections
@@ -232,7 +232,7 @@ def test_what_another_run_claims_meanwhile_is_left_to_it(
 ) -> None:
     first, other = revocation(), revocation()
     monkeypatch.setattr(outbox, "CLAIM", 1)
-    ask = outbox.ask_to_revoke
+    ask = disconnect.ask_to_revoke
 
     def meanwhile(pending: PendingRevocation) -> Refusal | None:
         assert pending == first
