@@ -36,7 +36,7 @@ GOAL = 1.06
 CONNECTION_GOAL = 0.02  # of the connection time of a row lock
 
 
-def set_up(origin: str, *, pool: bool = True) -> None:
+def set_up(origin: str, *, pool: bool = True, **more: Any) -> None:
     import environ
     from django.conf import settings
 
@@ -57,6 +57,7 @@ def set_up(origin: str, *, pool: bool = True) -> None:
             "LOGIN_URL": origin,
             "TRUSTED_HOSTS": [origin.partition("://")[2]],
             "TIMEOUTS": {"wait": SOON},
+            **more,
         },
         DATABASES={"default": database},
     )

@@ -2,7 +2,8 @@
 
 It does what matters of Salesforce and nothing else: each use of a refresh token rotates it, a second request in
 flight for one token is refused, and a replay kills the family. The token is rotated when its request arrives, so
-that whoever dies before storing the answer has lost it. A family is known from its first request on.
+that whoever dies before storing the answer has lost it. A family is known from its first request on. Revoked, it
+is dead; to revoke it again is refused, as Salesforce does.
 
 Run as a program it is that process: ``python token_endpoint.py SECONDS`` answers after so many seconds, prints the
 port that it listens on, and ends with its standard input.
@@ -27,8 +28,9 @@ __all__ = ["TokenEndpoint", "first_token", "serving"]
 
 HEAD = "HTTP/1.1 {}\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {}\r\n\r\n"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-TOKEN = re.compile(rb"refresh_token=5Aep861\.([\w-]+)\.(\d+)")
-COUNTED = ("requests", "renewed", "doubled", "replays", "dead", "unheard")
+TOKEN = re.compile(rb"token=5Aep861\.([\w-]+)\.(\d+)")
+COUNTED = ("requests", "renewed", "doubled", "replays", "dead", "unheard", "revoked", "revoked_again")
+REVOKE = "/services/oauth2/revoke"
 BUSY, DEAD = "token request is already being processed", "expired access/refresh token"
 
 
@@ -52,7 +54,8 @@ class TokenEndpoint:
 
         ``requests``, of these ``renewed``, ``doubled`` (another was in flight), ``replays`` and ``dead`` (of a
         family that a replay had killed); ``unheard`` (renewed, and the client was gone when the answer came);
-        ``most`` (requests for one family) and ``flying`` (in flight now).
+        ``revoked`` and ``revoked_again`` (which are none of the ``requests``); ``most`` (requests for one family)
+        and ``flying`` (in flight now).
         """
         counts: Mapping[str, int] = self._read("counts")
         return counts
@@ -87,6 +90,7 @@ class Family:
     requests: int = 0
     flying: bool = False
     dead: bool = False
+    revoked: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,6 +119,14 @@ class World:
         family.serial += 1
         family.flying = True
         return "renewed"
+
+    def revoke(self, name: str) -> bool:
+        """Whether it was alive."""
+        family = self.families.setdefault(name, Family())
+        was_alive = not family.revoked
+        family.revoked = family.dead = True
+        self.counts["revoked" if was_alive else "revoked_again"] += 1
+        return was_alive
 
     def report(self, path: str) -> Mapping[str, int]:
         families = self.families.values()
@@ -153,11 +165,21 @@ class Client(asyncio.Protocol):
             self._answer("200 OK", self._world.report(path))
             return
         name, serial = token[1].decode(), int(token[2])
+        if path == REVOKE:
+            self._revoke(name)
+            return
         family, how = self._world.spend(name, serial)
         if how == "renewed":
             self._loop.call_later(self._world.delay, self._renew, name, family)
         else:
             refusal = {"error": "invalid_grant", "error_description": BUSY if how == "doubled" else DEAD}
+            self._loop.call_later(self._world.delay, self._answer, "400 Bad Request", refusal)
+
+    def _revoke(self, name: str) -> None:
+        if self._world.revoke(name):
+            self._loop.call_later(self._world.delay, self._answer, "200 OK", {})
+        else:
+            refusal = {"error": "invalid_token"}
             self._loop.call_later(self._world.delay, self._answer, "400 Bad Request", refusal)
 
     def _renew(self, name: str, family: Family) -> None:

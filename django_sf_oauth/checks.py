@@ -142,12 +142,18 @@ def _rates(app: AppSettings) -> Found:
         yield _error(16, f"REFRESH_RATE of the app {app.alias!r} is no rate.", RATE_HINT)
 
 
-def _is_rate(rate: Any) -> bool:
+def _revoke_rate(app: AppSettings) -> Found:
+    if app.revoke_rate is not None and not _is_rate(app.revoke_rate, least=1):
+        hint = "Such as '50/s': a number, a slash, and one of s, m, h, d. None switches it off."
+        yield _error(40, f"REVOKE_RATE of the app {app.alias!r} is no rate.", hint)
+
+
+def _is_rate(rate: Any, *, least: int = 0) -> bool:
     try:
-        parse_rate(rate)
+        count, _ = parse_rate(rate)
     except (TypeError, ValueError):
         return False
-    return True
+    return count >= least
 
 
 def _limits(app: AppSettings) -> Found:
@@ -202,6 +208,7 @@ APP_CHECKS: Sequence[Callable[[AppSettings], Found]] = (
     _scopes,
     _hosts,
     _rates,
+    _revoke_rate,
     _limits,
     _most_refreshes,
     _redirect_uri,

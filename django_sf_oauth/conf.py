@@ -77,6 +77,7 @@ class AppSettings:
     timeouts: Timeouts = Timeouts()
     refresh_rate: str | None = None
     rate_limits: Mapping[str, str | None] = field(default_factory=lambda: {"connect": "20/m", "callback": "30/m"})
+    revoke_rate: str | None = "50/s"
     fleet_guard: FleetGuard = FleetGuard()
     breaker: Breaker = Breaker()
     notify_users: bool = True
@@ -303,6 +304,7 @@ ENVIRONMENT_KEYS: Mapping[str, Callable[[str], Any]] = {
     "TRUSTED_HOSTS": _words_or_commas,
     "REDIRECT_URI": str,
     "API_VERSION": str,
+    "REVOKE_RATE": str,
     "SESSION_LIFETIME": float,
     "HEARTBEAT": float,
     "NOTIFY_USERS": _boolean,

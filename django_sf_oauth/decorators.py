@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from . import get_connection
@@ -21,10 +22,12 @@ from .exceptions import (
     NotConnected,
     ReconnectRequired,
     SalesforceOAuthError,
+    TemporarilyUnavailable,
     TokenUnreadable,
 )
 from .grants.outcome import raise_unless_active
 from .middleware import attach
+from .models.kill_switch import kill_switch
 from .protocol.tokens import missing_scopes
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ __all__ = ["salesforce_required"]
 
 # What the user or their admin can mend on the page of connections; anything else is not for a redirect.
 MENDABLE = (NotConnected, AccessBlocked, MissingScopes, TokenUnreadable)
+ANSWERED = (*MENDABLE, TemporarilyUnavailable)
+SOON = 30  # seconds; when nobody knows how long it takes
 
 Need = Callable[[Any], "SalesforceConnection"]
 V = TypeVar("V", bound=Callable[..., Any])
@@ -58,6 +63,9 @@ def salesforce_required(view: V | None = None, *, scopes: Sequence[str] = (), ap
     the view itself raises `NotConnected`, `ReconnectRequired`, `AccessBlocked`, `MissingScopes` or
     `TokenUnreadable`.
 
+    `TemporarilyUnavailable`, of the view or because an operator has stopped the use of Salesforce, is answered by
+    503 with ``Retry-After``: a page, or JSON with ``code`` and ``retry_after`` (seconds).
+
     Args:
         scopes: those that the connection must have been granted.
         app: alias of the connected app that is meant.
@@ -76,8 +84,8 @@ def _guarded(view: Callable[..., Any], need: Need) -> Callable[..., Any]:
         try:
             attach(request, need(request.user))
             return view(request, *args, **kwargs)
-        except MENDABLE as error:
-            return _refusal(request, error)
+        except ANSWERED as error:
+            return _answer_to(request, error)
 
     return answer
 
@@ -91,14 +99,14 @@ def _guarded_async(view: Callable[..., Any], need: Need) -> Callable[..., Any]:
         try:
             attach(request, await sync_to_async(need)(user))
             return await view(request, *args, **kwargs)
-        except MENDABLE as error:
-            return await sync_to_async(_refusal)(request, error)
+        except ANSWERED as error:
+            return await sync_to_async(_answer_to)(request, error)
 
     return answer
 
 
 def _check(user: Any, *, scopes: tuple[str, ...], app: str | None) -> SalesforceConnection:
-    """The connection that has what is needed; raises one of `MENDABLE` unless it works."""
+    """The connection that has what is needed; raises one of `ANSWERED` unless it works."""
     try:
         connection = get_connection(user, app=app, scopes=scopes)
     except NotConnected:
@@ -106,12 +114,37 @@ def _check(user: Any, *, scopes: tuple[str, ...], app: str | None) -> Salesforce
         connection = get_connection(user, app=app)
         missing = missing_scopes(connection.scopes, scopes)
         raise MissingScopes(missing=missing, connection_id=connection.uuid) from None
+    kill_switch.check(connection)  # first: what is stopped cannot be connected again either
     raise_unless_active(connection)
     return connection
 
 
+def _answer_to(request: HttpRequest, error: SalesforceOAuthError) -> HttpResponse:
+    if isinstance(error, TemporarilyUnavailable):
+        return _unavailable(request, error)
+    return _refusal(request, error)
+
+
+def _unavailable(request: HttpRequest, error: TemporarilyUnavailable) -> HttpResponse:
+    seconds = max(1, ceil(SOON if error.retry_after is None else error.retry_after))
+    if _wants_json(request):
+        told = {"code": error.code, "message": str(error.user_message), "retry_after": seconds}
+        response: HttpResponse = JsonResponse(told, status=503)
+    else:
+        again = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+        context = {"happened": error.user_message, "code": error.code, "again": again}
+        response = render(request, "sf_oauth/unavailable.html", context, status=503)
+    response.headers["Retry-After"] = str(seconds)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
 def _refusal(request: HttpRequest, error: SalesforceOAuthError) -> HttpResponse:
-    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+    if _wants_json(request):
         return JsonResponse(_described(error), status=403)
     messages.warning(request, error.user_message, fail_silently=True)
     return redirect(_connections_then(request))

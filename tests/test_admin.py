@@ -354,18 +354,28 @@ def test_the_audit_cannot_be_deleted(browser: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "scope", ["all", "app:default", "org:00D000000000001AAA", "host:login.salesforce.com", "host:127.0.0.1:8001"]
+    "scope", ["all", "app:default", "org:00D000000000001EAA", "host:login.salesforce.com", "host:127.0.0.1:8001"]
 )
 def test_a_hold_can_be_added(browser: Client, scope: str) -> None:
     response = browser.post(f"{HOLDS}add/", {"scope": scope, "reason": "incident"})
 
     assert response.status_code == 302
     assert Hold.objects.get().scope == scope
+    assert Hold.objects.get().set_by == "operator"
+
+
+def test_an_organization_of_15_characters_is_held_under_its_18(browser: Client) -> None:
+    browser.post(f"{HOLDS}add/", {"scope": "org:00D000000000001", "reason": "incident"})
+
+    assert Hold.objects.get().scope == "org:00D000000000001EAA"
 
 
 @pytest.mark.parametrize(
     "scope",
-    ["everything", "default", "all of them", "app:", "org:00D000000000001", "org:005000000000001AAA", "host:a/b"],
+    [
+        *("everything", "default", "all of them", "app:", "app:nope", "host:a/b"),
+        *("org:00D000000000001AAA", "org:005000000000001AAA"),
+    ],
 )
 def test_a_hold_that_would_hold_nothing_back_is_refused(browser: Client, scope: str) -> None:
     response = browser.post(f"{HOLDS}add/", {"scope": scope, "reason": "incident"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import override_settings
 
-from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models import Hold, SalesforceConnection
 from django_sf_oauth.protocol.classification import TABLE, Actor
 from django_sf_oauth.services.advice import ANY_REASON, Tone, advise
 from tests.factories import make_connection
@@ -28,6 +28,27 @@ def test_a_connection_whose_verdict_is_withheld_asks_nothing_of_its_user() -> No
 
     assert (advice.tone, advice.label, advice.button) == (Tone.BLOCKED, "Interrupted", "")
     assert "nothing that you have to do" in str(advice.text)
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.RECONNECT_REQUIRED, Status.BLOCKED])
+@pytest.mark.parametrize("scope", ["all", "app:default", "org:00D000000000001EAA"])
+def test_a_connection_that_an_operator_stopped_says_so_and_asks_nothing(status: str, scope: str) -> None:
+    connection = make_connection(status=status, reason="revoked")
+    Hold.objects.create(scope=scope, reason="incident")
+
+    advice = advise(connection)
+
+    assert (advice.tone, advice.label, advice.button) == (Tone.BLOCKED, "Switched off", "")
+    assert "nothing that you have to do" in str(advice.text)
+
+
+def test_what_was_given_up_cannot_be_connected_while_it_is_stopped() -> None:
+    connection = make_connection(status=Status.DISCONNECTED)
+    Hold.objects.create(scope="all", reason="incident")
+
+    advice = advise(connection)
+
+    assert (advice.label, advice.button) == ("Disconnected", "")
 
 
 @pytest.mark.parametrize("reason", DEAD)

@@ -27,7 +27,7 @@ from django_sf_oauth.exceptions import (
     TokenUnreadable,
 )
 from django_sf_oauth.mixins import SalesforceRequiredMixin
-from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models import Hold, SalesforceConnection
 from tests.factories import make_connection, make_user
 
 pytestmark = pytest.mark.django_db
@@ -266,11 +266,57 @@ def test_a_reconnect_url_of_the_error_is_kept(ask: Callable[..., Any]) -> None:
     assert in_json(answer)["reconnect_url"] == "/again/"
 
 
-def test_trouble_that_nobody_can_mend_on_a_page_goes_through(ask: Callable[..., Any]) -> None:
+# What passes by itself
+
+
+@pytest.mark.parametrize(("known", "said"), [(12.2, "13"), (0.0, "1"), (None, "30")])
+def test_trouble_that_passes_is_a_page_that_says_when_to_come_again(
+    ask: Callable[..., Any], known: float | None, said: str
+) -> None:
     user = make_connection(is_default=True).user
 
-    with pytest.raises(TemporarilyUnavailable):
-        ask(user, raises=TemporarilyUnavailable())
+    response = ask(user, raises=TemporarilyUnavailable(retry_after=known, code="timeout"))
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, said)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Salesforce is not available right now" in response.content.decode()
+    assert 'href="/accounts/?page=2"' in response.content.decode()
+
+
+def test_a_form_that_met_trouble_is_not_offered_as_a_link(ask: Callable[..., Any]) -> None:
+    user = make_connection(is_default=True).user
+
+    response = ask(user, raises=TemporarilyUnavailable(), method="post")
+
+    assert response.status_code == 503
+    assert "/accounts/" not in response.content.decode()
+
+
+def test_a_program_is_told_of_trouble_that_passes_in_json(ask: Callable[..., Any]) -> None:
+    user = make_connection(is_default=True).user
+
+    response = ask(user, raises=TemporarilyUnavailable(retry_after=5, code="timeout"), **JSON)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert json.loads(response.content) == {
+        "code": "timeout",
+        "message": "Salesforce cannot be reached right now. Please try again in a moment.",
+        "retry_after": 5,
+    }
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.RECONNECT_REQUIRED])
+def test_a_view_does_not_run_while_an_operator_has_stopped_its_connection(
+    ask: Callable[..., Any], status: str
+) -> None:
+    connection = make_connection(is_default=True, status=status)
+    Hold.objects.create(scope=f"org:{connection.organization_id}", reason="incident")
+
+    page, answer = ask(connection.user), ask(connection.user, **JSON)
+
+    assert (page.status_code, answer.status_code) == (503, 503)
+    assert "stopped its use of Salesforce for now" in page.content.decode()
+    assert json.loads(answer.content)["code"] == "stopped"
 
 
 # The decorator alone

@@ -33,6 +33,7 @@ SPOKEN_OF = [
     "state_foreign",
     "state_missing",
     "state_unknown",
+    "stopped",
     "temporarily_unavailable",
     "unknown",
     "unknown_app",

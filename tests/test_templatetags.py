@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.template import Context, RequestContext, Template
 from django.test import RequestFactory
 
-from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models import Hold, SalesforceConnection
 from tests.factories import make_connection, make_user
 
 Status = SalesforceConnection.Status
@@ -105,6 +105,14 @@ def test_the_banner_shows_what_waits_for_the_user() -> None:
     assert "foreign@" not in html
     assert 'role="status"' in html
     assert '<input type="hidden" name="next" value="/accounts/?page=2">' in html
+
+
+@pytest.mark.django_db
+def test_the_banner_offers_no_button_that_would_be_refused() -> None:
+    user = make_connection(status=Status.RECONNECT_REQUIRED, reason="revoked").user
+    Hold.objects.create(scope="all", reason="incident")
+
+    assert rendered("{% salesforce_reconnect_banner %}", user=user).strip() == ""
 
 
 @pytest.mark.django_db

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.services.revoking import disconnect_connections
+from django_sf_oauth.services.revoking import revoke_connections
 from django_sf_oauth.services.schedule import refresh_connections
 
 __all__ = ["refresh_now", "revoke_and_disconnect"]
@@ -149,7 +150,9 @@ def revoke_and_disconnect(
     if ids and not request.POST.get("post"):
         return _confirmation(modeladmin, request, queryset)
     _log(request, queryset.filter(pk__in=ids), "Revoke and disconnect.")
-    counts = disconnect_connections(ids, actor=request.user, budget=PATIENCE)
+    rows = SalesforceConnection.objects.filter(pk__in=ids)
+    counts = Counter(gone=len(ids) - rows.connected().count())
+    counts += revoke_connections(rows, actor=request.user, budget=PATIENCE)
     _tell(modeladmin, request, counts, {**REVOKED, **LEFT_OVER})
     return None
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_sf_oauth.models import ConnectionEvent, Hold
-from django_sf_oauth.services.holding import waiting
+from django_sf_oauth.services.holding import scope_of, waiting
 
 from .filters import AppFilter
 
@@ -119,7 +119,12 @@ class HoldForm(HoldModelForm):
         scope: str = self.cleaned_data["scope"]
         if _kind(scope) in {"fleet", "alarm", "digest"}:
             raise ValidationError(_("The package sets this one itself, when there is a reason for it."))
-        return scope
+        if _kind(scope) == "host":
+            return scope
+        try:
+            return scope_of(scope)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 @admin.register(Hold)
@@ -127,12 +132,16 @@ class HoldAdmin(HoldModelAdmin):
     """Adding one stops the use of its scope within seconds; deleting it lets it go on."""
 
     form = HoldForm
-    list_display = ("scope", "reason", "in_force", "until", "probe_at", "waiting", "created_at")
+    list_display = ("scope", "reason", "set_by", "in_force", "until", "probe_at", "waiting", "created_at")
     search_fields = ("scope",)
     show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: Hold, form: Any, change: bool) -> None:
+        obj.set_by = request.user.get_username()
+        super().save_model(request, obj, form, change)
 
     def get_fieldsets(self, request: HttpRequest, obj: Hold | None = None) -> Any:
         if obj is None:

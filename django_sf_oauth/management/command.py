@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +21,14 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django_sf_oauth.models.queryset import SalesforceConnectionQuerySet
 from django_sf_oauth.services.selection import NoSuchUser, Selection
 
-__all__ = ["SOME_FAILED", "USAGE", "Command"]
+__all__ = ["SOME_FAILED", "USAGE", "Command", "duration", "moment", "operator"]
 
 SOME_FAILED = 1
 USAGE = 2
 NOT_DONE = frozenset(
     {"blocked", "dead", "failed", "given_up", "misconfigured", "pending", "postponed", "unavailable", "under_way"}
 )
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Command(BaseCommand):
@@ -95,6 +99,22 @@ class Command(BaseCommand):
         self.report(counts, options)
         if left := sum(number for ending, number in counts.items() if ending in NOT_DONE):
             raise CommandError(f"{left} of {sum(counts.values())} not done.", returncode=SOME_FAILED)
+
+
+def operator() -> str:
+    """Who runs the command, as far as the system knows."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"uid {os.getuid()}"
+
+
+def duration(text: str) -> timedelta:
+    """Reads ``30m``, ``2h`` or ``1d``."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text, re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError("expected a time such as 30m, 2h or 1d")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
 def moment(text: str) -> datetime:

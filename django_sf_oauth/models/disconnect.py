@@ -7,22 +7,36 @@ Salesforce are the transport's.
 from __future__ import annotations
 
 from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections, router, transaction
+from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth.conf import get_app
 from django_sf_oauth.exceptions import ConfigurationError, NotConnected, TokenUnreadable
 from django_sf_oauth.grants.contract import Status
-from django_sf_oauth.protocol.errors import Refusal
+from django_sf_oauth.protocol.errors import Actor, Refusal
 
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .record import record, record_revoked
 from .revocation import PendingRevocation
 
-__all__ = ["disconnect", "forget_later", "give_up", "hand_on_default", "revoke_after_commit", "revoke_now"]
+__all__ = [
+    "FORGOTTEN",
+    "ask_to_revoke",
+    "disconnect",
+    "forget_later",
+    "give_up",
+    "hand_on_default",
+    "is_in_transaction",
+    "revocation_of",
+    "revoke_after_commit",
+    "revoke_now",
+    "settle",
+]
 
 Kind = ConnectionEvent.Kind
 
@@ -74,16 +88,30 @@ def _locked(connection: SalesforceConnection, using: str) -> SalesforceConnectio
 
 def revoke_after_commit(pending: PendingRevocation) -> bool:
     """Asks at once, or after the commit of the caller's transaction, which may still bring the tokens back."""
-    using = router.db_for_write(SalesforceConnection)
-    if all(getattr(block, "_from_testcase", False) for block in connections[using].atomic_blocks):
+    if not is_in_transaction():
         return revoke_now(pending)
+    using = router.db_for_write(SalesforceConnection)
     transaction.on_commit(lambda: revoke_now(pending), using=using, robust=True)
     return False
+
+
+def is_in_transaction() -> bool:
+    """Whether a caller may still roll back what is written now; a `TestCase` does not count."""
+    blocks = connections[router.db_for_write(SalesforceConnection)].atomic_blocks
+    return not all(getattr(block, "_from_testcase", False) for block in blocks)
 
 
 @sensitive_variables()
 def forget_later(connection: SalesforceConnection, *, reason: str) -> PendingRevocation | None:
     """Notes, in the caller's transaction, the grant that Salesforce has to be told to forget, and why."""
+    if pending := revocation_of(connection, reason=reason):
+        pending.save()
+    return pending
+
+
+@sensitive_variables()
+def revocation_of(connection: SalesforceConnection, *, reason: str) -> PendingRevocation | None:
+    """What is to be noted, not yet stored; None when there is no token, or none that can be read."""
     token = connection.refresh_token or connection.access_token
     if token is None:
         return None
@@ -91,7 +119,7 @@ def forget_later(connection: SalesforceConnection, *, reason: str) -> PendingRev
         plain = token.reveal()
     except TokenUnreadable:
         return None  # what no key opens cannot be revoked from here
-    return PendingRevocation.objects.create(
+    return PendingRevocation(
         token=plain,
         reason=reason,
         app=connection.app,
@@ -101,21 +129,24 @@ def forget_later(connection: SalesforceConnection, *, reason: str) -> PendingRev
     )
 
 
+FORGOTTEN = {
+    "access_token": None,
+    "refresh_token": None,
+    "generation": F("generation") + 1,  # a refresh that is in flight finds that it came too late
+    "status": Status.DISCONNECTED,
+    "reason": "",
+    "withheld": "",
+    "is_default": None,
+    "expires_at": None,
+    "next_refresh_at": None,
+    "lease_owner": None,
+    "lease_until": None,
+    "in_doubt_since": None,
+}
+
+
 def _forget(row: SalesforceConnection) -> None:
-    SalesforceConnection.objects.filter(pk=row.pk).update(
-        access_token=None,
-        refresh_token=None,
-        generation=row.generation + 1,  # a refresh that is in flight finds that it came too late
-        status=Status.DISCONNECTED,
-        reason="",
-        withheld="",
-        is_default=None,
-        expires_at=None,
-        next_refresh_at=None,
-        lease_owner=None,
-        lease_until=None,
-        in_doubt_since=None,
-    )
+    SalesforceConnection.objects.filter(pk=row.pk).update(**FORGOTTEN)
     if row.is_default:
         hand_on_default(row)
 
@@ -132,6 +163,16 @@ def hand_on_default(row: SalesforceConnection) -> None:
 
 def revoke_now(pending: PendingRevocation) -> bool:
     """Asks Salesforce once. Returns whether the grant is gone; if not, it is tried again later."""
+    if ask_to_revoke(pending) is not None:
+        pending.postpone()
+        return False
+    settle([pending])
+    return True
+
+
+@sensitive_variables()
+def ask_to_revoke(pending: PendingRevocation) -> Refusal | None:
+    """Asks Salesforce, and no database. Returns why the grant is not gone; None when it is."""
     from django_sf_oauth import transport  # not at start-up: it brings requests and oauthlib
 
     try:
@@ -141,14 +182,18 @@ def revoke_now(pending: PendingRevocation) -> bool:
             login_url=pending.login_url,
             token=pending.token.reveal() if pending.token else "",
         )
-    except (ConfigurationError, TokenUnreadable):
-        pending.postpone()
-        return False
-    if isinstance(answer, Refusal):
-        pending.postpone()
-        return False
-    with transaction.atomic(using=router.db_for_write(PendingRevocation)):
-        connection = SalesforceConnection._base_manager.filter(uuid=pending.connection_uuid).first()
-        record_revoked(pending, connection)
-        pending.delete()
-    return True
+    except (ConfigurationError, TokenUnreadable) as error:
+        return Refusal(actor=Actor.OPERATOR, reason=error.code)
+    return answer if isinstance(answer, Refusal) else None
+
+
+def settle(confirmed: Sequence[PendingRevocation]) -> None:
+    """Salesforce has forgotten them: takes them off the list, each with one event, whoever else has asked too."""
+    using = router.db_for_write(PendingRevocation)
+    with transaction.atomic(using=using):
+        rows = PendingRevocation.objects.using(using).filter(pk__in=[one.pk for one in confirmed])
+        left = set(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
+        found = [one for one in confirmed if one.pk in left]
+        uuids = [one.connection_uuid for one in found]
+        record_revoked(found, SalesforceConnection._base_manager.using(using).filter(uuid__in=uuids))
+        rows.delete()

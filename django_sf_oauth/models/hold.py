@@ -48,6 +48,8 @@ class Hold(models.Model):
         help_text=_("all, app:alias, org:18-character id, or host:login.salesforce.com"),
     )
     reason = models.CharField(_("reason"), max_length=64)
+    # Empty: by this package. The database fills it in for processes of before an upgrade, which do not know it.
+    set_by = models.CharField(_("set by"), max_length=150, default="", db_default="", blank=True, editable=False)
     until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: until it is lifted."))
     probe_at = models.DateTimeField(
         _("tested at"), null=True, blank=True, editable=False, help_text=_("When one request may test it.")

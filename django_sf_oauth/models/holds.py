@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -25,7 +26,10 @@ __all__ = [
     "lift",
     "put",
     "scopes_against",
+    "stop",
 ]
+
+logger = logging.getLogger("django_sf_oauth.holds")
 
 BREAKER_LASTS = timedelta(minutes=15)  # at most, should nobody come to test it
 CANARY = timedelta(minutes=1)  # between two requests that test whether an app's grants are dead indeed
@@ -120,6 +124,20 @@ def put(scope: str, *, reason: str, until: datetime, probe_at: datetime | None =
     return True
 
 
+def stop(scope: str, *, reason: str, by: str, until: datetime | None = None) -> Hold:
+    """An operator's word: from now on nothing in the scope uses Salesforce. What is stopped is never cut short."""
+    now = timezone.now()
+    with transaction.atomic(using=_alias()):
+        held = _holds().select_for_update().filter(scope=scope).in_force(now).first()
+        if held is not None and until is not None:
+            until = held.until and max(held.until, until)
+        hold, _ = _holds().update_or_create(
+            scope=scope, defaults={"reason": reason, "set_by": by, "until": until, "created_at": now}
+        )
+    logger.warning("event=stopped scope=%s by=%r reason=%r until=%s", scope, by, reason, until)
+    return hold
+
+
 def is_in_force(scope: str, *, reason: str) -> bool:
     return _holds().filter(scope=scope, reason=reason).in_force(timezone.now()).exists()
 
@@ -131,6 +149,7 @@ def end_tested(scopes: tuple[str, ...]) -> None:
 
 def lift(scope: str) -> None:
     """Ends a hold because an operator says so."""
+    logger.warning("event=hold_lifted scope=%s", scope)
     _holds().filter(scope=scope).delete()
 
 

@@ -56,13 +56,7 @@ class KillSwitch:
 
     def check(self, connection: Any) -> None:
         """Raises TemporarilyUnavailable (code ``stopped``) where the use of a connection is stopped."""
-        if not self.is_known and self._lock.acquire(timeout=LONGEST_LOOK):
-            try:
-                self._learn()
-            finally:
-                self._lock.release()
-        mine = ("all", f"app:{connection.app}", f"org:{connection.organization_id}")
-        if self._scopes and not self._scopes.isdisjoint(mine):
+        if self.is_stopped(app=connection.app, org=connection.organization_id):
             raise TemporarilyUnavailable(
                 "An operator has stopped the use of Salesforce.",
                 code="stopped",
@@ -70,6 +64,15 @@ class KillSwitch:
                 retry_after=RETRY_AFTER,
                 connection_id=connection.uuid,
             )
+
+    def is_stopped(self, *, app: str, org: str = "") -> bool:
+        """Whether an operator has stopped all, this app, or this organization (18 characters)."""
+        if not self.is_known and self._lock.acquire(timeout=LONGEST_LOOK):
+            try:
+                self._learn()
+            finally:
+                self._lock.release()
+        return bool(self._scopes) and not self._scopes.isdisjoint(("all", f"app:{app}", f"org:{org}"))
 
     @property
     def is_known(self) -> bool:

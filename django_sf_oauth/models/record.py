@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import router, transaction
@@ -66,11 +66,14 @@ def record(
     _announce(connection, kind, reason)
 
 
-def record_all(connections: Sequence[SalesforceConnection], kind: ConnectionEvent.Kind) -> None:
+def record_all(
+    connections: Sequence[SalesforceConnection], kind: ConnectionEvent.Kind, *, actor: Any = None
+) -> None:
     """As `record`, for many at once; the reason of each is its own, or what is withheld of it."""
     reasons = [connection.reason or connection.withheld for connection in connections]
     ConnectionEvent.objects.bulk_create(
-        _event(connection, kind, reason=reason) for connection, reason in zip(connections, reasons, strict=True)
+        _event(connection, kind, reason=reason, actor=actor)
+        for connection, reason in zip(connections, reasons, strict=True)
     )
     _keep_incidents(connections, kind)
     for connection, reason in zip(connections, reasons, strict=True):
@@ -131,9 +134,16 @@ def record_failure(user: Any, *, app: str, reason: str, connection: SalesforceCo
         ConnectionEvent.objects.create(kind=Kind.CONNECT_FAILED, reason=reason, user=user, actor=user, app=app)
 
 
-def record_revoked(pending: PendingRevocation, connection: SalesforceConnection | None) -> None:
-    """Writes that Salesforce has forgotten a grant; its connection may be gone by now."""
-    ConnectionEvent.objects.create(
+def record_revoked(revoked: Sequence[PendingRevocation], rows: Iterable[SalesforceConnection]) -> None:
+    """Writes that Salesforce has forgotten these grants; `rows` are their connections that still exist."""
+    connections = {row.uuid: row for row in rows}
+    ConnectionEvent.objects.bulk_create(
+        _revoked(pending, connections.get(pending.connection_uuid)) for pending in revoked
+    )
+
+
+def _revoked(pending: PendingRevocation, connection: SalesforceConnection | None) -> ConnectionEvent:
+    return ConnectionEvent(
         kind=Kind.REVOKED,
         reason=pending.reason,
         connection=connection,

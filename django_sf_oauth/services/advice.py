@@ -15,6 +15,7 @@ from django_sf_oauth.conf import get_apps
 from django_sf_oauth.exceptions import TokenUnreadable
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models.kill_switch import kill_switch
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import missing_scopes
 
@@ -61,6 +62,10 @@ RECONNECT: Mapping[str, Text] = {
     "unreadable": _("This site can no longer read the stored key to this connection."),
 }
 ANY_REASON = _("Salesforce no longer accepts this connection.")
+STOPPED = _(
+    "The people who run this site have stopped its use of Salesforce for now. "
+    "There is nothing that you have to do."
+)
 NOT_YOUR_FAULT = _(
     "Salesforce refuses many connections of this site at once, so this is hardly about yours. "
     "Whoever runs the site has been told; there is nothing that you have to do."
@@ -68,7 +73,9 @@ NOT_YOUR_FAULT = _(
 
 
 def advise(connection: SalesforceConnection) -> Advice:
-    """The words for a connection's status and reason."""
+    """The words for a connection's status and reason, or that an operator has stopped its use."""
+    if connection.status != Status.DISCONNECTED and _is_stopped(connection):
+        return Advice(tone=Tone.BLOCKED, label=_("Switched off"), text=STOPPED)
     match connection.status:
         case Status.RECONNECT_REQUIRED:
             return _reconnect(connection.reason)
@@ -76,9 +83,14 @@ def advise(connection: SalesforceConnection) -> Advice:
             return _blocked(connection.reason)
         case Status.DISCONNECTED:
             text = _("This site has forgotten its access.")
-            return Advice(tone=Tone.OFF, label=_("Disconnected"), text=text, button=_("Connect again"))
+            button = "" if _is_stopped(connection) else _("Connect again")
+            return Advice(tone=Tone.OFF, label=_("Disconnected"), text=text, button=button)
         case _:
             return _active(connection)
+
+
+def _is_stopped(connection: SalesforceConnection) -> bool:
+    return kill_switch.is_stopped(app=connection.app, org=connection.organization_id)
 
 
 def title_of(connection: SalesforceConnection) -> str:

@@ -25,7 +25,7 @@ from django_sf_oauth.protocol.authorize import CallbackCode, CallbackError, Call
 from django_sf_oauth.protocol.errors import Refusal, classify_authorize_error
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-from .connect import app_named
+from .connect import app_named, refuse_if_stopped
 from .enrichment import enrich
 from .failures import code_of, describe, failed
 from .lifetime import ask_lifetime
@@ -120,9 +120,12 @@ def _own(attempt: ConnectAttempt | None, user: Any, browser: str) -> ConnectAtte
 
 @sensitive_variables()
 def _connect(attempt: ConnectAttempt, app: AppSettings, callback: Callback) -> Connected:
+    refuse_if_stopped(app, org=attempt.connection.organization_id if attempt.connection else "")
     answer = _exchange(attempt, app, callback)
     try:
-        stored = store(attempt, app, verify(answer, app))
+        verified = verify(answer, app)
+        refuse_if_stopped(app, org=verified.identity.organization_id)  # known only now; the grant is given back
+        stored = store(attempt, app, verified)
     except Exception:
         _give_back(attempt, app, answer)
         raise

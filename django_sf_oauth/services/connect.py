@@ -11,13 +11,14 @@ from django_sf_oauth.conf import AppSettings, get_app, get_apps
 from django_sf_oauth.exceptions import ConfigurationError
 from django_sf_oauth.models import ConnectAttempt, SalesforceConnection
 from django_sf_oauth.models.attempt import digest
+from django_sf_oauth.models.kill_switch import kill_switch
 from django_sf_oauth.protocol.authorize import AuthorizationRequest, code_challenge
 from django_sf_oauth.protocol.hosts import host_of, is_login_host, is_trusted_url
 
 from .failures import failed
 from .rate_limits import attempts_kept, limit_connect
 
-__all__ = ["app_named", "start"]
+__all__ = ["app_named", "refuse_if_stopped", "start"]
 
 
 @sensitive_variables()
@@ -45,9 +46,10 @@ def start(
         connection: the one to connect again, which has to be the user's.
 
     Raises:
-        ConnectFailed: ``unknown_app``, ``bad_login_host`` or ``rate_limited``.
+        ConnectFailed: ``unknown_app``, ``stopped``, ``bad_login_host`` or ``rate_limited``.
     """
     chosen = app_named(connection.app if connection else app)
+    refuse_if_stopped(chosen, org=connection.organization_id if connection else "")
     login_url = _login_url(chosen, login_host, connection)
     limit_connect(user, chosen)
     state = secrets.token_urlsafe(32)
@@ -86,6 +88,12 @@ def app_named(alias: str) -> AppSettings:
         return get_app(alias or next(iter(get_apps()), ""))
     except ConfigurationError:
         raise failed("unknown_app") from None
+
+
+def refuse_if_stopped(app: AppSettings, *, org: str = "") -> None:
+    """Raises ConnectFailed (``stopped``) while an operator has stopped what the connection would be for."""
+    if kill_switch.is_stopped(app=app.alias, org=org):
+        raise failed("stopped")
 
 
 def _prompt(user: Any, app: AppSettings, login_url: str) -> str | None:

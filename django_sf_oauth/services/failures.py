@@ -249,6 +249,13 @@ FAILURES: Mapping[str, Failure] = {
         mend=_("Begin again on the page of your connections."),
         press=Press.CONNECTIONS,
     ),
+    "stopped": Failure(
+        title=_("Salesforce is switched off on this site for now"),
+        happened=_("The people who run this site have stopped its use of Salesforce, so nothing was connected."),
+        mend=_("There is nothing that you have to mend. Come back later and begin again."),
+        press=Press.CONNECTIONS,
+        status=503,
+    ),
     "rate_limited": Failure(
         title=_("Too many attempts"),
         happened=_("You have tried to connect many times in a short while."),

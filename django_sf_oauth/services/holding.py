@@ -1,19 +1,23 @@
-"""What is held back right now, and letting go of it."""
+"""What is held back right now, stopping more of it, and letting go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
 
-from django_sf_oauth.conf import get_app
+from django_sf_oauth.conf import get_app, get_apps
 from django_sf_oauth.models import Hold, SalesforceConnection, fleet_guard, holds
+from django_sf_oauth.models.queryset import SalesforceConnectionQuerySet
+from django_sf_oauth.protocol.identity import to_18
 
-__all__ = ["Held", "held", "release", "waiting"]
+__all__ = ["Held", "concerned", "held", "release", "scope_of", "stop", "stopped_meanwhile", "waiting"]
 
 FLEET = "fleet:"
+REVOCATION = "mass_revocation"  # reason of a hold that ends with what it was set for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,7 @@ class Held:
 
     scope: str
     reason: str
+    set_by: str
     since: datetime
     until: datetime | None
     waiting: int
@@ -38,6 +43,7 @@ def held() -> Iterator[Held]:
         yield Held(
             scope=hold.scope,
             reason=hold.reason,
+            set_by=hold.set_by,
             since=hold.created_at,
             until=hold.until,
             waiting=waiting(hold.scope),
@@ -49,6 +55,57 @@ def waiting(scope: str) -> int:
     if not scope.startswith(FLEET):
         return 0
     return SalesforceConnection.objects.filter(app=scope.removeprefix(FLEET)).exclude(withheld="").count()
+
+
+def scope_of(text: str) -> str:
+    """The scope of the kill switch that an operator names: ``all``, ``app:alias``, or ``org:`` and an id.
+
+    Raises:
+        ValueError: it is none, or names an app that is not in the settings. The message is for the operator.
+    """
+    kind, _, name = text.partition(":")
+    if text == "all" or (kind == "app" and name in get_apps()):
+        return text
+    if kind == "app":
+        raise ValueError(f"There is no connected app {name!r}: the settings have {', '.join(get_apps())}.")
+    if kind == "org" and name.startswith("00D"):
+        return f"org:{to_18(name)}"
+    raise ValueError(f"{text!r} is none of: all, app:ALIAS, org:00D… (15 or 18 characters).")
+
+
+def stop(scope: str, *, reason: str, by: str, until: datetime | None = None) -> None:
+    """Stops the use of Salesforce within a `scope_of` the kill switch, in every process within seconds.
+
+    Args:
+        reason: for whoever finds it.
+        by: who stopped it.
+        until: when it ends by itself; None is never. What is stopped already is not cut short.
+    """
+    holds.stop(scope, reason=reason, by=by, until=until)
+
+
+@contextmanager
+def stopped_meanwhile(scope: str, *, by: str) -> Iterator[None]:
+    """Stops a scope, unless an operator has done so already, and lets go of it at the end.
+
+    When the end is not reached, it stays stopped: what was to be ended is not used again because of an error, or
+    because somebody pressed Ctrl-C. An empty scope stops nothing.
+    """
+    theirs = Hold.objects.in_force(timezone.now()).filter(scope=scope).exclude(reason=REVOCATION)
+    if not scope or theirs.exists():
+        yield
+        return
+    stop(scope, reason=REVOCATION, by=by)
+    yield
+    if holds.is_in_force(scope, reason=REVOCATION):
+        holds.lift(scope)
+
+
+def concerned(scope: str) -> SalesforceConnectionQuerySet:
+    """The connections that a scope of the kill switch stops."""
+    kind, _, name = scope.partition(":")
+    narrowed = {"app": {"app": name}, "org": {"organization_id": name}}.get(kind, {})
+    return SalesforceConnection.objects.connected().filter(**narrowed)
 
 
 def release(scope: str) -> int:

@@ -5,108 +5,172 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from typing import Any
-from uuid import UUID
 
+from django.db import router, transaction
 from django.utils import timezone
 
 from django_sf_oauth.models import PendingRevocation, SalesforceConnection
-from django_sf_oauth.models.disconnect import give_up, revoke_after_commit, revoke_now
+from django_sf_oauth.models.disconnect import is_in_transaction
+from django_sf_oauth.models.mass_disconnect import give_up_in_time, give_up_those_free
+from django_sf_oauth.models.queryset import SalesforceConnectionQuerySet
 
-__all__ = ["disconnect_connections", "revoke_pending"]
+from .outbox import CLAIMED_FOR, Outbox, Rows, log_failure
+
+__all__ = ["give_up", "revoke_connections", "revoke_pending", "waiting_for"]
 
 logger = logging.getLogger("django_sf_oauth.revoking")
 
-LIMIT = 500  # revocations per run
+LIMIT = 10_000  # revocations per run; the budget ends it earlier
 BUDGET = 240.0  # seconds
-CLAIMED_FOR = timedelta(minutes=5)  # a revocation whose worker died is due again after that
+BATCH = 250  # connections given up in one commit
+
+Progress = Callable[[int], None]
 
 
-def disconnect_connections(
-    ids: Iterable[int],
+def revoke_connections(
+    rows: SalesforceConnectionQuerySet,
     *,
     actor: Any = None,
     budget: float = BUDGET,
     monotonic: Callable[[], float] = time.monotonic,
+    given_up: Progress = lambda number: None,
+    settled: Progress = lambda number: None,
 ) -> Counter[str]:
     """Disconnects many connections: all of them here first, then at Salesforce. One that fails stops no other.
 
+    It can be killed and begun again: it goes on with what is left.
+
     Args:
-        ids: primary keys.
+        rows: which; they are asked for again and again, so that nothing may be sliced off.
         actor: the user of this site who asked for it, for the audit trail.
         budget: seconds after which Salesforce is not asked for a further one.
         monotonic: a clock in seconds.
+        given_up, settled: are told how many more are unusable here, and how many more Salesforce has forgotten.
 
     Returns:
         How many ended how: ``revoked`` (Salesforce confirmed it), ``pending`` (unusable here, and
-        `revoke_pending` goes on asking Salesforce), ``gone`` (nothing was left to do) and ``failed`` (logged by
-        the type of its error).
+        `revoke_pending` goes on asking Salesforce), ``gone`` (there was no token that can be read) and
+        ``failed`` (logged by the type of its error).
     """
     deadline = monotonic() + budget
+    counts = give_up(rows, actor=actor, progress=given_up)
+    waiting = waiting_for(rows)
+    outbox = Outbox(monotonic=monotonic, settled=settled)
+    if is_in_transaction():  # which may still bring the tokens back
+        transaction.on_commit(
+            lambda: outbox.empty(_insisting(waiting), deadline=deadline),
+            using=router.db_for_write(PendingRevocation),
+            robust=True,
+        )
+    else:
+        counts += outbox.empty(_insisting(waiting), deadline=deadline)
+    return _with_all_that_waits(counts, waiting.count())
+
+
+def give_up(
+    rows: SalesforceConnectionQuerySet, *, actor: Any = None, progress: Progress = lambda number: None
+) -> Counter[str]:
+    """The local half: when it returns, nothing here can use them. Returns how many are ``gone`` and ``failed``."""
     counts: Counter[str] = Counter()
-    for ended in [_give_up(pk, actor) for pk in ids]:
-        if isinstance(ended, str):
-            counts[ended] += 1
-        else:
-            counts[_revoke(ended, revoke_after_commit) if monotonic() < deadline else "pending"] += 1
-    return counts
+    connected = rows.using(router.db_for_write(SalesforceConnection)).connected().order_by("pk")
+    failed: set[int] = set()
+    # Anew until there is none: somebody may connect while this goes on.
+    while ids := [pk for pk in connected.values_list("pk", flat=True) if pk not in failed]:
+        stuck = _give_up_those_free(ids, actor, counts, progress)
+        failed |= _give_up_stuck(stuck, actor, counts, progress)
+    logger.warning(
+        "event=given_up noted=%d gone=%d failed=%d", *(counts[end] for end in ("noted", "gone", "failed"))
+    )
+    del counts["noted"]
+    return +counts
 
 
-def _give_up(pk: int, actor: Any) -> PendingRevocation | str:
-    """What is left to tell Salesforce, or how it ended."""
-    connection = SalesforceConnection.objects.connected().filter(pk=pk).first()
+def _give_up_those_free(ids: Sequence[int], actor: Any, counts: Counter[str], progress: Progress) -> list[int]:
+    """Returns those that are left, since they are locked or stand beside one that cannot be given up."""
+    stuck: list[int] = []
+    for start in range(0, len(ids), BATCH):
+        left, gone = _give_up_batch(ids[start : start + BATCH], actor)
+        ended = min(BATCH, len(ids) - start) - len(left)
+        counts.update(gone=gone, noted=ended - gone)
+        progress(ended)
+        stuck += left
+    return stuck
+
+
+def _give_up_batch(ids: Sequence[int], actor: Any) -> tuple[list[int], int]:
+    try:
+        return give_up_those_free(ids, actor=actor)
+    except Exception:
+        return list(ids), 0  # one by one: who is to blame is found out then
+
+
+def _give_up_stuck(ids: Sequence[int], actor: Any, counts: Counter[str], progress: Progress) -> set[int]:
+    """They come last, since each may be waited for. Returns those that failed."""
+    endings = {}
+    for pk in ids:
+        endings[pk] = _give_up_one(pk, actor)
+        progress(1)
+    counts.update(endings.values())
+    return {pk for pk, ending in endings.items() if ending == "failed"}
+
+
+def _give_up_one(pk: int, actor: Any) -> str:
+    rows = SalesforceConnection.objects.using(router.db_for_write(SalesforceConnection))
+    connection = rows.connected().filter(pk=pk).first()
     if connection is None:
         return "gone"
     try:
-        return give_up(connection, actor=actor) or "gone"
+        return "noted" if give_up_in_time(connection, actor=actor) else "gone"
     except Exception as error:
-        return _failed(connection.uuid, error)
+        log_failure(connection.uuid, error)
+        return "failed"
+
+
+def waiting_for(rows: SalesforceConnectionQuerySet) -> Rows:
+    """What Salesforce has still to be told of these connections, late answers to a refresh among it."""
+    pending = PendingRevocation.objects.using(router.db_for_write(PendingRevocation))
+    return pending.filter(connection_uuid__in=rows.order_by().values("uuid"))
 
 
 def revoke_pending(
     *,
     limit: int = LIMIT,
     budget: float = BUDGET,
+    everything: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
+    settled: Progress = lambda number: None,
 ) -> Counter[str]:
     """Asks Salesforce to forget the grants whose revocation is due.
 
     Args:
         limit: how many at most.
         budget: seconds after which no further one is asked for.
+        everything: an operator asks for all that wait, due or not; `limit` does not matter then.
         monotonic: a clock in seconds.
+        settled: is told how many more Salesforce has forgotten.
 
     Returns:
         How many ended how: ``revoked``, ``pending`` (asked for again later) and ``failed``.
     """
     deadline = monotonic() + budget
-    counts: Counter[str] = Counter()
-    due = PendingRevocation.objects.filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at")
-    for pending in due[:limit]:
-        if monotonic() >= deadline:
-            break
-        if _claim(pending):
-            counts[_revoke(pending, revoke_now)] += 1
-    return counts
+    outbox = Outbox(monotonic=monotonic, settled=settled)
+    waiting = PendingRevocation.objects.all()
+    if everything:
+        counts = outbox.empty(_insisting(waiting), deadline=deadline)
+        return _with_all_that_waits(counts, waiting.count())
+    return outbox.empty(waiting.filter(next_attempt_at__lte=timezone.now()), limit=limit, deadline=deadline)
 
 
-def _claim(pending: PendingRevocation) -> bool:
-    """Pushes its due time ahead; of two runs at once, one may."""
-    now = timezone.now()
-    due = PendingRevocation.objects.filter(pk=pending.pk, next_attempt_at__lte=now)
-    return bool(due.update(next_attempt_at=now + CLAIMED_FOR))
+def _insisting(waiting: Rows) -> Rows:
+    """Due or not; but for those that another run claims from now on, which that one will see to.
+
+    Claims of before are not respected: their run may have been killed.
+    """
+    return waiting.exclude(attempts=0, next_attempt_at__gt=timezone.now() + CLAIMED_FOR)
 
 
-def _revoke(pending: PendingRevocation, revoke: Callable[[PendingRevocation], bool]) -> str:
-    try:
-        return "revoked" if revoke(pending) else "pending"
-    except Exception as error:
-        return _failed(pending.connection_uuid, error)
-
-
-def _failed(uuid: UUID, error: Exception) -> str:
-    # The type alone: a message may quote what was being written.
-    logger.error("event=revoke_error connection=%s error=%s", uuid, type(error).__name__)
-    return "failed"
+def _with_all_that_waits(counts: Counter[str], waiting: int) -> Counter[str]:
+    """Also those that were not asked for, or have come meanwhile."""
+    return +Counter({**counts, "pending": max(0, waiting - counts["failed"])})

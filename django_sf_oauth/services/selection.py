@@ -48,6 +48,15 @@ class Selection:
         """Whether nothing was said: that never means everything."""
         return self == Selection()
 
+    @property
+    def hold_scope(self) -> str:
+        """The scope of the kill switch that stops these connections and no others; empty if there is none."""
+        if self.uuids or self.user or self.since or (self.org and self.app):
+            return ""
+        if self.org:
+            return f"org:{to_18(self.org)}"
+        return f"app:{self.app}" if self.app else "all"
+
     def connections(self) -> SalesforceConnectionQuerySet:
         """The rows, oldest first.
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.services.advice import Tone, advise
+from django_sf_oauth.services.advice import Advice, Tone, advise
 
 __all__ = ["register"]
 
@@ -60,10 +60,14 @@ def salesforce_status(connection: SalesforceConnection | None) -> SafeString:
 def salesforce_reconnect_banner(context: RequestContext) -> dict[str, Any]:
     """Says which of the user's connections have to be connected again; nothing if none has to."""
     return {
-        "waiting": [(connection, advise(connection)) for connection in _waiting(context)],
+        "waiting": [one for one in _advised(_waiting(context)) if one[1].button],
         "next": _this_page(context),
         "csrf_token": context.get("csrf_token"),
     }
+
+
+def _advised(connections: list[SalesforceConnection]) -> list[tuple[SalesforceConnection, Advice]]:
+    return [(connection, advise(connection)) for connection in connections]
 
 
 def _waiting(context: RequestContext) -> list[SalesforceConnection]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_sf_oauth.conf import AppSettings, get_apps
 from django_sf_oauth.models import ConnectAttempt, SalesforceConnection
+from django_sf_oauth.models.kill_switch import kill_switch
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.services.advice import Advice, Tone, advise, title_of
 
@@ -57,14 +58,19 @@ class HostChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppChoice:
-    """A connected app that the user may choose."""
+    """A connected app that the user may choose, unless an operator has stopped it."""
 
     alias: str
     hosts: tuple[HostChoice, ...]
+    is_stopped: bool
 
 
 def app_choices() -> list[AppChoice]:
-    return [AppChoice(alias=app.alias, hosts=_hosts(app)) for app in get_apps().values()]
+    return [_choice(app) for app in get_apps().values()]
+
+
+def _choice(app: AppSettings) -> AppChoice:
+    return AppChoice(alias=app.alias, hosts=_hosts(app), is_stopped=kill_switch.is_stopped(app=app.alias))
 
 
 def _hosts(app: AppSettings) -> tuple[HostChoice, ...]:
@@ -107,7 +113,12 @@ class OpenAttempt:
 def open_attempts_of(user: Any) -> list[OpenAttempt]:
     """The newest attempt of each kind that is still open."""
     rows = ConnectAttempt.objects.open().filter(user=user).select_related("connection").order_by("-created_at")
-    return [_open(row) for row in _newest_of_each_kind(rows)]
+    return [_open(row) for row in _newest_of_each_kind(rows) if not _is_stopped(row)]
+
+
+def _is_stopped(row: ConnectAttempt) -> bool:
+    """To begin it again would be refused."""
+    return kill_switch.is_stopped(app=row.app, org=row.connection.organization_id if row.connection else "")
 
 
 def _newest_of_each_kind(rows: Iterable[ConnectAttempt]) -> Iterable[ConnectAttempt]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import sys
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Status
@@ -94,6 +96,45 @@ def test_what_salesforce_did_not_confirm_is_told_and_finished_later(
     assert (first.code, first.json) == (1, {"pending": 1})
     assert dry.json == {"to_revoke": 1}
     assert (later.code, later.json) == (0, {"revoked": 1})
+
+
+def test_a_dry_run_says_what_waits_already(run: Run, fake_salesforce: FakeSalesforce) -> None:
+    connection = connect_one(fake_salesforce)
+    fake_salesforce.maintenance = True
+    connection.disconnect()
+
+    assert run("sf_oauth_revoke", "--all", "--dry-run", "--json").json == {"to_revoke": 0, "pending": 1}
+
+
+def test_to_revoke_again_tells_salesforce_what_it_has_not_confirmed(
+    run: Run, fake_salesforce: FakeSalesforce
+) -> None:
+    connection, other = connect_many(fake_salesforce, 2)
+    fake_salesforce.maintenance = True
+    run("sf_oauth_revoke", "--yes", connection.uuid, other.uuid)
+    fake_salesforce.maintenance = False
+
+    again = run("sf_oauth_revoke", "--yes", "--json", connection.uuid)
+
+    assert (again.code, again.json) == (0, {"revoked": 1})
+    assert PendingRevocation.objects.get().connection_uuid == other.uuid
+
+
+@pytest.mark.parametrize("words", [["--all"], ["--pending"]])
+def test_on_a_terminal_it_shows_how_far_it_is(fake_salesforce: FakeSalesforce, words: list[str]) -> None:
+    class Screen(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    (connection,) = connect_many(fake_salesforce, 1)
+    fake_salesforce.fail_next(where="revoke", times=int(words == ["--pending"]))
+    if words == ["--pending"]:
+        connection.disconnect()
+    screen = Screen()
+
+    call_command("sf_oauth_revoke", *words, "--yes", stdout=StringIO(), stderr=screen, no_color=True)
+
+    assert "1 / 1" in screen.getvalue()
 
 
 def test_pending_takes_no_selection(run: Run) -> None:

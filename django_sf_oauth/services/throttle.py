@@ -1,0 +1,36 @@
+"""No more requests in a while than a rate allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .rate_limits import parse_rate
+
+__all__ = ["Throttle"]
+
+CATCH_UP = 1.0  # seconds; a sleep that took too long is made up for, a pause is not
+
+
+class Throttle:
+    """Spaces requests evenly, separately for each key.
+
+    Args:
+        monotonic: a clock in seconds.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._next: dict[object, float] = {}
+
+    def wait(self, key: object, rate: str | None) -> None:
+        """Returns when the next request may be made. `rate`: such as ``"50/s"``; None does not wait."""
+        if rate is None:
+            return
+        count, window = parse_rate(rate)
+        now = self._monotonic()
+        turn = max(self._next.get(key, now), now - CATCH_UP)
+        if turn > now:
+            self._sleep(turn - now)
+        self._next[key] = turn + window.total_seconds() / count
