@@ -24,6 +24,7 @@ from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
+from .belonging import of_its_org
 from .breaker import FailuresInARow, failures, host_failed
 from .contract import OPEN, Claim, Gate, Grant, GrantStore, Outcome, Status, Verdict
 from .pace import Pace
@@ -200,7 +201,7 @@ class Refresher:
             plain = grant.refresh_token.reveal()
             if self.clock() - claimed_at > app.timeouts.lease - app.timeouts.total:
                 return None
-            return self.ask(app, login_url=grant.login_url, refresh_token=plain)
+            return of_its_org(grant, self.ask(app, login_url=grant.login_url, refresh_token=plain))
         except TokenUnreadable:
             return _unreadable()
         except ConfigurationError as error:
