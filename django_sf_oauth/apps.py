@@ -20,5 +20,6 @@ class SalesforceOAuthConfig(AppConfig):
         from .logs import hide_secrets_in_logs
 
         import_module("django_sf_oauth.checks")
+        import_module("django_sf_oauth.deploy_checks")
         import_module("django_sf_oauth.models.receivers")
         hide_secrets_in_logs()

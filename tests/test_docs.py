@@ -81,13 +81,14 @@ def test_every_environment_variable_is_in_the_reference() -> None:
 # Checks, exceptions, signals, models
 
 
+CHECK_MODULES = ("checks.py", "deploy_checks.py")
 MAKERS = {"_error": "E", "_warning": "W"}
 
 
 def checks() -> list[tuple[str, str]]:
     """The ids that the checks can report, each with the source of its message."""
-    tree = ast.parse((ROOT / "django_sf_oauth" / "checks.py").read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    sources = [(ROOT / "django_sf_oauth" / name).read_text(encoding="utf-8") for name in CHECK_MODULES]
+    calls = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     made = [(MAKERS.get(ast.unparse(call.func)), call.args) for call in calls]
     return [
         (f"{letter}{ast.literal_eval(number):03}", ast.unparse(message))
