@@ -17,7 +17,7 @@ from django_sf_oauth.conf import get_app
 from django_sf_oauth.exceptions import ConnectFailed
 from django_sf_oauth.models import ConnectAttempt
 from django_sf_oauth.models.attempt import LIFETIME, digest
-from django_sf_oauth.protocol.authorize import AuthorizationRequest, code_challenge
+from django_sf_oauth.protocol.authorize import AuthorizationRequest, CallbackError, code_challenge
 from django_sf_oauth.services.callback import finish
 from django_sf_oauth.services.connect import start
 from tests.factories import make_connection, make_user
@@ -267,8 +267,9 @@ def test_a_callback_buys_no_further_attempt() -> None:
     with settings_with(RATE_LIMITS={"connect": "2/m", "callback": None}):
         for _ in range(2):
             state = query_of(begin(user).url())["state"]
+            said = CallbackError(error="access_denied", description="", state=state)
             with pytest.raises(ConnectFailed):
-                finish(user=user, browser="mark", query={"state": [state], "error": ["access_denied"]})
+                finish(user=user, browser="mark", callback=said)
 
         assert refused(user) == "rate_limited"
     assert not ConnectAttempt.objects.exists()

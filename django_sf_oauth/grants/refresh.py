@@ -198,10 +198,11 @@ class Refresher:
             return _unreadable()
         self.store.let_go()
         try:
-            plain = grant.refresh_token.reveal()
+            grant.refresh_token.reveal()  # here, since keys may be slow to come; no variable keeps it in clear
             if self.clock() - claimed_at > app.timeouts.lease - app.timeouts.total:
                 return None
-            return of_its_org(grant, self.ask(app, login_url=grant.login_url, refresh_token=plain))
+            answer = self.ask(app, login_url=grant.login_url, refresh_token=grant.refresh_token.reveal())
+            return of_its_org(grant, answer)
         except TokenUnreadable:
             return _unreadable()
         except ConfigurationError as error:

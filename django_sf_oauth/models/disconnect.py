@@ -73,18 +73,19 @@ def forget_later(connection: SalesforceConnection, *, reason: str) -> PendingRev
     token = connection.refresh_token or connection.access_token
     if token is None:
         return None
-    try:
-        plain = token.reveal()
-    except TokenUnreadable:
-        return None  # what no key opens cannot be revoked from here
-    return PendingRevocation.objects.create(
-        token=plain,
+    pending = PendingRevocation(
         reason=reason,
         app=connection.app,
         login_url=connection.login_url,
         connection_uuid=connection.uuid,
         organization_id=connection.organization_id,
     )
+    try:
+        pending.token = token.reveal()  # no variable keeps it in clear, which the report of an error would show
+    except TokenUnreadable:
+        return None  # what no key opens cannot be revoked from here
+    pending.save(force_insert=True)
+    return pending
 
 
 def _forget(row: SalesforceConnection) -> None:
