@@ -72,7 +72,8 @@ def _next_url(request: HttpRequest) -> str:
     url = request.POST.get("next", "")
     if url and not is_safe(request, url):
         raise failed("bad_next")
-    return url if url.startswith(("/", "https://", "http://")) else ""
+    # Not "//" alone, which Django takes for a path and a browser for the beginning of another host.
+    return url if url.startswith(("/", "https://", "http://")) and not url.startswith("//") else ""
 
 
 def _go_on(request: HttpRequest, url: str, login_url: str) -> HttpResponse:

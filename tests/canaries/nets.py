@@ -56,6 +56,7 @@ class Net:
 
     def __init__(self) -> None:
         self.caught: dict[str, list[str]] = {sink: [] for sink in SINKS}
+        self.draws = False  # a page of its own, of which Django's templates log what they are given
 
     def throw(self, sink: str, text: object) -> None:
         self.caught[sink].append(str(text))
@@ -74,6 +75,13 @@ class Net:
     def see(self, error: BaseException) -> None:
         """Keeps all that reporters make of an error: its chain, its frames, Django's pages."""
         self.walk(error)
+        self.draws = True
+        try:
+            self._draw(error)
+        finally:
+            self.draws = False
+
+    def _draw(self, error: BaseException) -> None:
         kind, trace = type(error), error.__traceback__
         request = RequestFactory().get("/")
         reporter = ExceptionReporter(request, kind, error, trace)
@@ -124,6 +132,8 @@ class Listener(logging.Handler):
         self.net = net
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self.net.draws:
+            return
         self.net.throw("log", f"{record.getMessage()} {vars(record)!r}")
         if record.exc_info and record.exc_info[1]:
             self.net.walk(record.exc_info[1])

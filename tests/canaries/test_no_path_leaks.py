@@ -103,7 +103,7 @@ def test_a_callback_that_salesforce_answers_badly_leaks_nothing(
     site: Site, check: Any, answer: dict[str, Any]
 ) -> None:
     location = site.fake.authorize(begin(site.browser))
-    site.fake.fail_next(**answer)
+    site.fake.fail_next(times=2, **answer)  # with one consumer secret, and with the other
 
     come_back(site.browser, location)
 
