@@ -82,8 +82,9 @@ def fed(claim: Claim, number: int, of_seed: int) -> list[Inputs]:
 
 def crossed(chance: random.Random, name: str, pool: list[Inputs]) -> Any:
     """The beginning of one input and the end of another; of what has no halves, one."""
-    one, other = chance.choice(pool)[name], chance.choice(pool)[name]
-    if not isinstance(one, str | bytes) or type(one) is not type(other):
+    one: Any = chance.choice(pool)[name]
+    other: Any = chance.choice(pool)[name]
+    if type(one) is not type(other) or type(one) not in {str, bytes}:
         return one
     return one[: chance.randint(0, len(one))] + other[chance.randint(0, len(other)) :]
 

@@ -586,6 +586,7 @@ def test_the_pages_work_without_the_messages_app(fake_salesforce: FakeSalesforce
         "//%65vil.example",
         "/ok\r\nLocation: https://evil.example",
         "//",
+        "/\\?",
         "javascript:alert(1)",
         "data:text/html,x",
     ],

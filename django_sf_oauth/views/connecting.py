@@ -72,8 +72,8 @@ def _next_url(request: HttpRequest) -> str:
     url = request.POST.get("next", "")
     if url and not is_safe(request, url):
         raise failed("bad_next")
-    # Not "//" alone, which Django takes for a path and a browser for the beginning of another host.
-    return url if url.startswith(("/", "https://", "http://")) and not url.startswith("//") else ""
+    # Not "//" or "/\\" alone, which Django takes for a path and a browser for the beginning of another host.
+    return url if url.startswith(("/", "https://", "http://")) and url[1:2] not in {"/", "\\"} else ""
 
 
 def _go_on(request: HttpRequest, url: str, login_url: str) -> HttpResponse:

@@ -24,7 +24,7 @@ class Browser(Client):
         self.force_login(user)
 
     def request(self, **request: Any) -> Any:
-        response = super().request(**request)
+        response: Any = super().request(**request)
         if response.exc_info:
             self.net.see(response.exc_info[1])
         text = response.content.decode() + str(dict(response.headers)) + response.cookies.output()

@@ -300,7 +300,7 @@ def test_the_commands_leak_nothing(site: Site, check: Any, maintenance: bool) ->
     site.fake.maintenance = maintenance
 
     for line in COMMANDS:
-        site.attempt(lambda line=line: call_command(*line.split()))  # type: ignore[misc]  # bound at once
+        site.attempt(lambda line=line: call_command(*line.split()))
 
     assert check() == []
 

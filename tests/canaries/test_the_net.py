@@ -75,7 +75,7 @@ def in_a_query(site: Site, secret: str) -> None:
 
 def on_a_page(site: Site, secret: str, response: HttpResponse) -> None:
     browser = Browser(site.net, site.user)
-    browser.handler = lambda environ: _answered(response)  # type: ignore[assignment, method-assign]
+    browser.handler = lambda environ: _answered(response)  # type: ignore[assignment]
     browser.get("/")
 
 

@@ -31,7 +31,7 @@ from django_sf_oauth.protocol.tokens import TokenAnswer, read_answer
 from django_sf_oauth.services.connect import _chosen_url
 from django_sf_oauth.views.connecting import _next_url
 
-from .inputs import INSTANCE, TOKEN, bodies, callback_queries, content_types, paths, urls
+from .inputs import INSTANCE, TOKEN, bodies, callback_queries, content_types, paths, urls, ways_back
 from .readings import browser_host, wire_origin
 
 __all__ = ["CLAIMS", "REACHED", "Claim"]
@@ -179,7 +179,7 @@ def a_refresh_adopts_no_foreign_instance(token: str, identity: str | None, url: 
         assert token.startswith(ORG[:15]) or f"/id/{ORG[:15]}" in str(identity)
 
 
-@claim(url=urls)
+@claim(url=ways_back)
 def the_way_back_stays_on_this_site(url: str) -> None:
     request: Any = SimpleNamespace(POST={"next": url}, get_host=lambda: SITE, is_secure=lambda: True)
     try:

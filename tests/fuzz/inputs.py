@@ -6,7 +6,17 @@ import json
 
 from hypothesis import strategies as st
 
-__all__ = ["INSTANCE", "TOKEN", "answers", "bodies", "callback_queries", "content_types", "paths", "urls"]
+__all__ = [
+    "INSTANCE",
+    "TOKEN",
+    "answers",
+    "bodies",
+    "callback_queries",
+    "content_types",
+    "paths",
+    "urls",
+    "ways_back",
+]
 
 INSTANCE = "https://acme.my.salesforce.com"
 TOKEN = "00D000000000001!FuzzedToken7Zq"
@@ -27,6 +37,7 @@ PIECES = [
     *("services/data/v66.0/query", "/services/data/v66.0/query/01g-2000", "?q=SELECT+Id", "/id/00D000000000001"),
 ]
 pieces = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=8).map("".join)
+ways_back = st.one_of(pieces.map("/{}".format), pieces.map("https://crm.example.com/{}".format), pieces)
 urls = st.one_of(pieces, pieces.map(lambda rest: f"{INSTANCE}{rest}"), pieces.map("https://{}".format), st.text())
 paths = st.one_of(pieces, pieces.map("/{}".format), pieces.map(lambda rest: f"{INSTANCE}{rest}"), st.text())
 
@@ -50,7 +61,9 @@ content_types = st.sampled_from(KINDS)
 xml = st.sampled_from(
     ["<OAuth><access_token>a</access_token></OAuth>", "<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", "<a"]
 )
+good = answers.map(lambda answer: {**answer, "access_token": TOKEN, "refresh_token": TOKEN, "error": ""})
 bodies = st.one_of(
+    good.map(lambda answer: json.dumps(answer).encode()),
     answers.map(lambda answer: json.dumps(answer).encode()),
     answers.map(lambda answer: json.dumps(answer).encode()[:-1]),
     st.lists(st.tuples(st.sampled_from(MEMBERS), pieces), max_size=5).map(
