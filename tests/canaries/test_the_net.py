@@ -20,7 +20,7 @@ from tests.factories import make_connection
 
 from .browsing import Browser
 from .conftest import Site
-from .nets import SINKS, Net
+from .nets import SINKS, Net, warned
 from .plants import planted, traces
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,11 +50,9 @@ def in_a_frame_of_ours(secret: str) -> Exception:
     file = sys.modules["django_sf_oauth.conf"].__file__ or ""
     names: dict[str, Any] = {}
     exec(compile("def fail(secret):\n    raise RuntimeError", file, "exec"), names)  # noqa: S102  # our own text
-    try:
+    with pytest.raises(RuntimeError) as caught:
         names["fail"](secret)
-    except RuntimeError as error:
-        return error
-    raise AssertionError
+    return caught.value
 
 
 def log_with_traceback(secret: str) -> None:
@@ -119,8 +117,6 @@ def test_a_leak_is_found(site: Site, check: Any, sink: str, leak: Leak) -> None:
 
 
 def test_a_warning_that_leaks_is_found(net: Net) -> None:
-    from .nets import warned
-
     with warned(net):
         warnings.warn(planted("access"), stacklevel=1)
 

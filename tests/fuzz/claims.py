@@ -111,12 +111,10 @@ class Held:
     app = "default"
     generation = 1
     instance_url = INSTANCE
+    renew: Any = None
 
     def bearer(self) -> str:
         return TOKEN
-
-    def renew(self, refused_generation: int, *, forced: bool = False) -> bool:
-        raise AssertionError
 
 
 @claim(path=paths, location=urls)
