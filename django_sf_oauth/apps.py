@@ -21,5 +21,6 @@ class SalesforceOAuthConfig(AppConfig):
 
         import_module("django_sf_oauth.checks")
         import_module("django_sf_oauth.key_checks")
+        import_module("django_sf_oauth.deploy_checks")
         import_module("django_sf_oauth.models.receivers")
         hide_secrets_in_logs()

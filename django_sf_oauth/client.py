@@ -163,7 +163,11 @@ class Client(LeanSession):
         text = url.decode() if isinstance(url, bytes) else url
         kwargs.setdefault("timeout", (app.timeouts.connect, app.timeouts.total))
         full_url = join_instance_url(self.connection.instance_url, text, app.api_version)
-        return super().request(method, full_url, *args, **kwargs)
+        try:
+            return super().request(method, full_url, *args, **kwargs)
+        except requests.RequestException as error:
+            # Without the frames of the libraries, whose variables hold the token: reporters send them.
+            raise error.with_traceback(None) from None
 
 
 def simple_salesforce(connection: Connection) -> Salesforce:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import override_settings
 from django.utils import timezone
 
@@ -13,7 +17,8 @@ from django_sf_oauth.conf import get_app
 from django_sf_oauth.exceptions import ConnectFailed
 from django_sf_oauth.models import ConnectAttempt
 from django_sf_oauth.models.attempt import LIFETIME, digest
-from django_sf_oauth.protocol.authorize import AuthorizationRequest, code_challenge
+from django_sf_oauth.protocol.authorize import AuthorizationRequest, CallbackError, code_challenge
+from django_sf_oauth.services.callback import finish
 from django_sf_oauth.services.connect import start
 from tests.factories import make_connection, make_user
 from tests.journey import query_of
@@ -234,6 +239,40 @@ def test_a_flood_of_attempts_is_stopped_per_user() -> None:
         begin()
         ConnectAttempt.objects.filter(user=user).update(created_at=timezone.now() - timedelta(seconds=61))
         begin(user)
+
+
+def try_to_begin(user: Any, gate: threading.Barrier) -> str:
+    gate.wait(timeout=30)
+    try:
+        begin(user)
+    except ConnectFailed as failure:
+        return failure.code
+    finally:
+        connections.close_all()
+    return "begun"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_flood_at_one_moment_passes_no_more_than_one_after_the_other() -> None:
+    user, gate = make_user(), threading.Barrier(8)
+    with settings_with(RATE_LIMITS={"connect": "3/m"}), ThreadPoolExecutor(8) as threads:
+        ended = [one.result() for one in [threads.submit(try_to_begin, user, gate) for _ in range(8)]]
+
+    assert Counter(ended) == {"begun": 3, "rate_limited": 5}
+    assert ConnectAttempt.objects.count() == 3
+
+
+def test_a_callback_buys_no_further_attempt() -> None:
+    user = make_user()
+    with settings_with(RATE_LIMITS={"connect": "2/m", "callback": None}):
+        for _ in range(2):
+            state = query_of(begin(user).url())["state"]
+            said = CallbackError(error="access_denied", description="", state=state)
+            with pytest.raises(ConnectFailed):
+                finish(user=user, browser="mark", callback=said)
+
+        assert refused(user) == "rate_limited"
+    assert not ConnectAttempt.objects.exists()
 
 
 @pytest.mark.parametrize("app", ["", "other"], ids=["same-app", "beside-another-app"])

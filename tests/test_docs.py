@@ -81,7 +81,7 @@ def test_every_environment_variable_is_in_the_reference() -> None:
 # Checks, exceptions, signals, models
 
 
-CHECKED_BY = ("checks.py", "key_checks.py")
+CHECKED_BY = ("checks.py", "deploy_checks.py", "key_checks.py")
 MAKERS = {"_error": "E", "_warning": "W"}
 
 
@@ -179,6 +179,26 @@ def test_every_task_is_in_the_how_to() -> None:
     told = first_column(section("docs/how-to/refresh-in-the-background.md", "With Celery"))
 
     assert {name.removeprefix("django_sf_oauth.") for name in told} == set(tasks.__all__) - {"beat_schedule"}
+
+
+# Security
+
+REQUIREMENTS = re.findall(
+    r"^\| .+ \| `(tests/\S+)::(\w+)` \|$", page("docs/reference/security-requirements.md"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("path", "name"), REQUIREMENTS, ids=[name for _, name in REQUIREMENTS])
+def test_a_requirement_names_a_test_that_exists(path: str, name: str) -> None:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+    assert name in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def test_each_row_of_the_requirements_names_a_test() -> None:
+    rows = re.findall(r"^\| [^-].*\|$", page("docs/reference/security-requirements.md"), re.MULTILINE)
+
+    assert len([row for row in rows if not row.startswith("| Requirement")]) == len(REQUIREMENTS) > 0
 
 
 # The whole

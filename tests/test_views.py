@@ -564,3 +564,84 @@ def test_the_pages_work_without_the_messages_app(fake_salesforce: FakeSalesforce
         connect(client, fake_salesforce)
 
         assert client.get(HOME).status_code == 200
+
+
+# What attackers write
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "https:evil.example",
+        "https://testserver@evil.example",
+        "https://testserver.evil.example",
+        "http:///evil.example",
+        "\thttps://evil.example",
+        " //evil.example",
+        "%2f%2fevil.example",
+        "//%65vil.example",
+        "/ok\r\nLocation: https://evil.example",
+        "//",
+        "/\\?",
+        "javascript:alert(1)",
+        "data:text/html,x",
+    ],
+)
+def test_a_hostile_way_back_leads_nowhere(fake_salesforce: FakeSalesforce, target: str) -> None:
+    client = signed_in_client()
+    response = client.post("/salesforce/connect/", {"next": target})
+    if response.status_code == 200:
+        response = come_back(client, fake_salesforce.authorize(continue_url(response)))
+
+    location = response.headers.get("Location", "/salesforce/")
+    assert location == "/salesforce/" or (target.startswith("/ok") and "\n" not in location)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"HTTP_HOST": "evil.example"},
+        {"HTTP_HOST": "testserver@evil.example"},
+        {"HTTP_HOST": "testserver:80@evil.example"},
+        {"HTTP_HOST": "testserver\r\nX: y"},
+        {"HTTP_X_FORWARDED_HOST": "evil.example"},
+        {"HTTP_FORWARDED": "host=evil.example"},
+        {"HTTP_X_FORWARDED_PROTO": "https"},
+    ],
+    ids=["host", "userinfo", "port-and-userinfo", "crlf", "forwarded-host", "forwarded", "forwarded-proto"],
+)
+def test_a_forged_host_makes_no_callback_url(headers: dict[str, str]) -> None:
+    client = signed_in_client()
+
+    client.post("/salesforce/connect/", **headers)  # type: ignore[arg-type]  # of the request's environment
+
+    made = set(ConnectAttempt.objects.values_list("redirect_uri", flat=True))
+    assert made <= {"http://testserver/salesforce/callback/"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "code=a&code=b&state=c",
+        "code=a&state=b&state=c",
+        "code=a&state=b%00",
+        "code=a%ff%fe&state=b",
+        "code=a&state=" + "b" * 100_000,
+        "code=" + "a" * 100_000 + "&state=b",
+        "code=a&state=b%0d%0aSet-Cookie:x",
+        "code=a&state=%e2%80%a8",
+        "&".join(f"x{number}=1" for number in range(900)) + "&code=a&state=b",
+        "error=access_denied&error_description=%00%ff&state=b",
+    ],
+    ids=["codes", "states", "nul", "not-utf-8", "long-state", "long-code", "crlf", "separator", "many", "error"],
+)
+def test_a_hostile_callback_is_a_plain_page(query: str) -> None:
+    response = signed_in_client().get(f"/salesforce/callback/?{query}")
+
+    assert response.status_code == 400
+    assert code_of(response) in {"malformed_callback", "state_missing", "state_unknown"}
+    assert "Set-Cookie:x" not in str(response.headers)

@@ -25,6 +25,7 @@ from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
+from .belonging import of_its_org
 from .breaker import FailuresInARow, failures, host_failed
 from .contract import OPEN, Claim, Gate, Grant, GrantStore, Outcome, Status, Verdict
 from .pace import Pace
@@ -216,10 +217,11 @@ class Refresher:
             return _unreadable()
         self.store.let_go()
         try:
-            plain = grant.refresh_token.reveal()
+            grant.refresh_token.reveal()  # here, since keys may be slow to come; no variable keeps it in clear
             if self.clock() - claimed_at > app.timeouts.lease - app.timeouts.total:
                 return None
-            return self.ask(app, login_url=grant.login_url, refresh_token=plain)
+            answer = self.ask(app, login_url=grant.login_url, refresh_token=grant.refresh_token.reveal())
+            return of_its_org(grant, answer)
         except TokenUnreadable:
             return _unreadable()
         except ConfigurationError as error:

@@ -115,18 +115,18 @@ def revocation_of(connection: SalesforceConnection, *, reason: str) -> PendingRe
     token = connection.refresh_token or connection.access_token
     if token is None:
         return None
-    try:
-        plain = token.reveal()
-    except TokenUnreadable:
-        return None  # what no key opens cannot be revoked from here
-    return PendingRevocation(
-        token=plain,
+    pending = PendingRevocation(
         reason=reason,
         app=connection.app,
         login_url=connection.login_url,
         connection_uuid=connection.uuid,
         organization_id=connection.organization_id,
     )
+    try:
+        pending.token = token.reveal()  # no variable keeps it in clear, which the report of an error would show
+    except TokenUnreadable:
+        return None  # what no key opens cannot be revoked from here
+    return pending
 
 
 FORGOTTEN = {

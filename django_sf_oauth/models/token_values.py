@@ -14,6 +14,7 @@ from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.grants.due import next_refresh_at, pause_of, regrown
 from django_sf_oauth.grants.suspicion import refresh_load
 from django_sf_oauth.protocol.hosts import is_trusted_url
+from django_sf_oauth.protocol.identity import orgs_named
 from django_sf_oauth.protocol.tokens import TokenAnswer, jwt_expiry
 
 from .connection import SalesforceConnection
@@ -28,6 +29,9 @@ class Holder(Protocol):
 
     @property
     def uuid(self) -> UUID: ...
+
+    @property
+    def organization_id(self) -> str: ...
 
     @property
     def last_used_at(self) -> datetime | None: ...
@@ -79,9 +83,15 @@ def token_values(holder: Holder, answer: TokenAnswer, app: AppSettings) -> dict[
         values["learned_lifetime"] = learned
     if answer.refresh_token:
         values["refresh_token"] = _sealed(holder, "refresh_token", answer.refresh_token)
-    if answer.instance_url and is_usable_instance(answer.instance_url, app):
+    if answer.instance_url and is_usable_instance(answer.instance_url, app) and _is_of_its_org(holder, answer):
         values["instance_url"] = answer.instance_url
     return values
+
+
+def _is_of_its_org(holder: Holder, answer: TokenAnswer) -> bool:
+    """Whether the answer says so: an attacker's own org has a host under the same domain of Salesforce's."""
+    named = orgs_named(identity_url=answer.id, access_token=answer.access_token)
+    return named == {holder.organization_id[:15]}
 
 
 def is_usable_instance(url: str, app: AppSettings) -> bool:

@@ -107,6 +107,12 @@ def is_login_host(host: str, login_hosts: Sequence[str], trusted_hosts: Sequence
     return _MY_DOMAIN.fullmatch(origin.netloc) is not None
 
 
+def is_loopback_host(host: str) -> bool:
+    """Whether a ``host`` or ``host:port`` is this very machine."""
+    origin = _parse(f"https://{host}")
+    return origin is not None and _is_loopback(origin.host)
+
+
 def is_sandbox_url(url: str) -> bool:
     """Whether a login or instance URL says by its name that the org is a sandbox."""
     origin = _parse(url)

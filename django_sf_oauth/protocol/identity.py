@@ -95,6 +95,16 @@ def token_org_prefix(access_token: str) -> str | None:
     return match and match["org"]
 
 
+def orgs_named(*, identity_url: str | None, access_token: str) -> frozenset[str]:
+    """The orgs that a token answer names, as ids of 15 characters: by its identity URL, and by an opaque token.
+
+    Empty when it names none; more than one when it contradicts itself.
+    """
+    identity = parse_identity(identity_url or "")
+    named = (identity and identity.organization_id[:15], token_org_prefix(access_token))
+    return frozenset(org for org in named if org)
+
+
 def _checksum(id_15: str) -> str:
     return "".join(_CHECKSUM_ALPHABET[_capitals(id_15[start : start + 5])] for start in (0, 5, 10))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ from django_sf_oauth.models import ConnectAttempt, SalesforceConnection
 from django_sf_oauth.models.attempt import digest
 from django_sf_oauth.models.disconnect import revoke_now
 from django_sf_oauth.models.record import record_failure
-from django_sf_oauth.protocol.authorize import CallbackCode, CallbackError, CallbackMalformed, read_callback
+from django_sf_oauth.protocol.authorize import CallbackCode, CallbackError, CallbackMalformed
 from django_sf_oauth.protocol.errors import Refusal, classify_authorize_error
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
@@ -67,7 +67,7 @@ class Connected:
 
 
 @sensitive_variables()
-def finish(*, user: Any, browser: str, query: Mapping[str, Sequence[str]]) -> Connected:
+def finish(*, user: Any, browser: str, callback: Callback | CallbackMalformed) -> Connected:
     """Ends an attempt, well or not; its state is spent in either case.
 
     It must run outside of a transaction: the state has to stay spent, and the tokens stored, whatever follows.
@@ -75,12 +75,11 @@ def finish(*, user: Any, browser: str, query: Mapping[str, Sequence[str]]) -> Co
     Args:
         user: who is signed in here, or None.
         browser: the mark of their browser session; empty if it has none.
-        query: all values of each parameter of the callback URL.
+        callback: what the URL says, read before, so that no frame of a traceback holds code and state in clear.
 
     Raises:
         CallbackFailed: nothing was stored. ``code`` is a key of `failures.FAILURES`.
     """
-    callback = read_callback(query)
     if isinstance(callback, CallbackMalformed):
         with _noted(None, user):
             _admit(user, app="")

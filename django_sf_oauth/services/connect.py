@@ -16,7 +16,7 @@ from django_sf_oauth.protocol.authorize import AuthorizationRequest, code_challe
 from django_sf_oauth.protocol.hosts import host_of, is_login_host, is_trusted_url
 
 from .failures import failed
-from .rate_limits import attempts_kept, limit_connect
+from .rate_limits import attempts_kept, limit_connect, one_at_a_time
 
 __all__ = ["app_named", "refuse_if_stopped", "start"]
 
@@ -51,21 +51,22 @@ def start(
     chosen = app_named(connection.app if connection else app)
     refuse_if_stopped(chosen, org=connection.organization_id if connection else "")
     login_url = _login_url(chosen, login_host, connection)
-    limit_connect(user, chosen)
     state = secrets.token_urlsafe(32)
     verifier = secrets.token_urlsafe(64)  # of letters, digits, - and _: Salesforce rejects a ~
-    ConnectAttempt.objects.stale(attempts_kept()).filter(user=user).delete()
-    attempt = ConnectAttempt.objects.create(
-        state_digest=digest(state),
-        browser_digest=digest(browser),
-        verifier=verifier,
-        user=user,
-        app=chosen.alias,
-        login_url=login_url,
-        redirect_uri=chosen.redirect_uri or redirect_uri,
-        next_url=next_url,
-        connection=connection,
-    )
+    with one_at_a_time(user):
+        limit_connect(user, chosen)
+        ConnectAttempt.objects.stale(attempts_kept()).filter(user=user).delete()
+        attempt = ConnectAttempt.objects.create(
+            state_digest=digest(state),
+            browser_digest=digest(browser),
+            verifier=verifier,
+            user=user,
+            app=chosen.alias,
+            login_url=login_url,
+            redirect_uri=chosen.redirect_uri or redirect_uri,
+            next_url=next_url,
+            connection=connection,
+        )
     return AuthorizationRequest(
         login_url=login_url,
         client_id=chosen.client_id,

@@ -143,14 +143,15 @@ class FakeSalesforce(Controls, Trouble):
         Raises:
             NoCallback: the error stays on Salesforce's own page.
         """
-        asked = self.authorization.read(Request(method="GET", url=url))
-        if isinstance(asked, Callback):
-            return asked.location
-        if not isinstance(asked, Asked):
-            raise NoCallback(asked.said.error, asked.said.description)
-        user = self.world.users[username.lower()] if username else self.user
-        decided = self.authorization.allow(asked, user) if allow else self.authorization.deny(asked)
-        return decided.location
+        with serving():
+            asked = self.authorization.read(Request(method="GET", url=url))
+            if isinstance(asked, Callback):
+                return asked.location
+            if not isinstance(asked, Asked):
+                raise NoCallback(asked.said.error, asked.said.description)
+            user = self.world.users[username.lower()] if username else self.user
+            decided = self.authorization.allow(asked, user) if allow else self.authorization.deny(asked)
+            return decided.location
 
     def issue(
         self,
@@ -171,7 +172,7 @@ class FakeSalesforce(Controls, Trouble):
             `instance_url`, `id`, `issued_at` (milliseconds as text), `signature`, `scope`, `token_type`.
         """
         user = user or self.user
-        with self.world.lock:
+        with serving(), self.world.lock:
             approval = self.world.approve(
                 app=app or self.app,
                 user=user,

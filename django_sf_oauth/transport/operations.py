@@ -17,6 +17,7 @@ from django_sf_oauth.protocol.hosts import is_trusted_url
 from django_sf_oauth.protocol.tokens import TokenAnswer, read_answer
 
 from .answers import Introspection, Revoked, Userinfo, read_introspection, read_revocation, read_userinfo
+from .opaque import opaque
 from .session import Answer, ExchangeSession
 
 __all__ = ["exchange_code", "introspect", "refresh", "revoke", "userinfo"]
@@ -85,6 +86,7 @@ def _may_be_asked(login_url: str, trusted_hosts: tuple[str, ...]) -> bool:
     return is_trusted_url(login_url, trusted_hosts) and "?" not in login_url and "#" not in login_url
 
 
+@opaque
 @sensitive_variables()
 def exchange_code(
     app: AppSettings, *, login_url: str, code: str, code_verifier: str, redirect_uri: str
@@ -117,6 +119,7 @@ def exchange_code(
     return _endpoint(app, login_url, TOKEN_PATH).ask_as_client(ask_with, _tokens("authorization_code"))
 
 
+@opaque
 @sensitive_variables()
 def refresh(app: AppSettings, *, login_url: str, refresh_token: str) -> TokenAnswer | Refusal:
     """Spends a refresh token (RFC 6749 section 6), without ``scope``, which Salesforce does not take here.
@@ -138,6 +141,7 @@ def refresh(app: AppSettings, *, login_url: str, refresh_token: str) -> TokenAns
     return _endpoint(app, login_url, TOKEN_PATH).ask_as_client(ask_with, _tokens("refresh_token"))
 
 
+@opaque
 @sensitive_variables()
 def revoke(app: AppSettings, *, login_url: str, token: str) -> Revoked | Refusal:
     """Revokes a refresh token with all its access tokens, or one access token (RFC 7009).
@@ -149,6 +153,7 @@ def revoke(app: AppSettings, *, login_url: str, token: str) -> Revoked | Refusal
     )
 
 
+@opaque
 @sensitive_variables()
 def userinfo(app: AppSettings, *, login_url: str, access_token: str) -> Userinfo | Refusal:
     """Asks who the user of an access token is (OpenID Connect Core section 5.3)."""
@@ -158,6 +163,7 @@ def userinfo(app: AppSettings, *, login_url: str, access_token: str) -> Userinfo
     )
 
 
+@opaque
 @sensitive_variables()
 def introspect(app: AppSettings, *, login_url: str, token: str, token_type_hint: str) -> Introspection | Refusal:
     """Asks whether a token lives, and until when (RFC 7662).

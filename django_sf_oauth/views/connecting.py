@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth.exceptions import ConnectFailed
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.protocol.authorize import read_callback
 from django_sf_oauth.protocol.hosts import host_of
 from django_sf_oauth.services.callback import CallbackFailed, Connected, finish
 from django_sf_oauth.services.connect import start
@@ -71,7 +72,8 @@ def _next_url(request: HttpRequest) -> str:
     url = request.POST.get("next", "")
     if url and not is_safe(request, url):
         raise failed("bad_next")
-    return url if url.startswith(("/", "https://", "http://")) else ""
+    # Not "//" or "/\\" alone, which Django takes for a path and a browser for the beginning of another host.
+    return url if url.startswith(("/", "https://", "http://")) and url[1:2] not in {"/", "\\"} else ""
 
 
 def _go_on(request: HttpRequest, url: str, login_url: str) -> HttpResponse:
@@ -83,20 +85,26 @@ def _go_on(request: HttpRequest, url: str, login_url: str) -> HttpResponse:
 
 
 @page("GET")
-@sensitive_variables()
 def callback(request: HttpRequest) -> HttpResponse:
     """Where Salesforce sends the browser back; `signed_in` would carry the code on into the login page's URL."""
-    query = _taken_query(request)
-    user = request.user if request.user.is_authenticated else None
-    try:
-        connected = finish(user=user, browser=request.session.get(BROWSER, ""), query=query)
-    except CallbackFailed as failure:
-        return failure_page(request, failure, failure.attempt)
-    _tell(request, connected)
+    outcome = _outcome_of(request)
+    # Not where it was caught: an error in the page's template would report the failure's frames as its context.
+    if isinstance(outcome, CallbackFailed):
+        return failure_page(request, outcome, outcome.attempt)
+    _tell(request, outcome)
     # Not redirect(): it would take a path for the name of a view first.
-    response = HttpResponseRedirect(connected.next_url or reverse("sf_oauth:connections"))
+    response = HttpResponseRedirect(outcome.next_url or reverse("sf_oauth:connections"))
     response.headers["Referrer-Policy"] = NO_REFERRER
     return response
+
+
+def _outcome_of(request: HttpRequest) -> Connected | CallbackFailed:
+    said = read_callback(_taken_query(request))
+    user = request.user if request.user.is_authenticated else None
+    try:
+        return finish(user=user, browser=request.session.get(BROWSER, ""), callback=said)
+    except CallbackFailed as failure:
+        return failure.with_traceback(None)
 
 
 def _taken_query(request: HttpRequest) -> dict[str, list[str]]:

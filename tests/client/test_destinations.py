@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 import pytest
 import requests
 from django.test import override_settings
@@ -85,6 +88,28 @@ def test_a_redirect_to_another_origin_loses_the_token(plug: Plug, location: str)
 
     assert wire.tokens == ["Bearer token-1", None]
     assert held.refused == []
+
+
+@pytest.mark.parametrize(
+    "next_url",
+    [
+        "https://attacker.my.salesforce.com/services/data/v66.0/query/01g-2000",
+        "https://evil.example/services/data/v66.0/query/01g-2000",
+        f"{INSTANCE}@evil.example/query",
+        f"{INSTANCE}.evil.example/query",
+        "http://acme.my.salesforce.com/services/data/v66.0/query/01g-2000",
+    ],
+    ids=["attackers-org", "foreign", "userinfo", "suffix", "http-downgrade"],
+)
+def test_a_next_records_url_of_an_attackers_org_gets_no_token(plug: Plug, next_url: str) -> None:
+    wire = plug((200, json.dumps({"nextRecordsUrl": next_url})), OK)
+    client = client_of(Held())
+    answer = client.get("query").json()
+
+    with suppress(ValueError):  # what is no plain URL is not even asked
+        client.get(answer["nextRecordsUrl"])
+
+    assert [token for token in wire.tokens if token] == ["Bearer token-1"]
 
 
 def test_a_redirect_within_the_instance_keeps_the_token(plug: Plug) -> None:

@@ -35,7 +35,8 @@ pytestmark = pytest.mark.django_db
 Kind = ConnectionEvent.Kind
 LEASE = 90.0
 STORE = RowStore()
-ROTATED = TokenAnswer(access_token="access-2", refresh_token="refresh-2")
+OWN = "https://login.salesforce.com/id/00D000000000001EAA/005000000000001AAA"
+ROTATED = TokenAnswer(access_token="access-2", refresh_token="refresh-2", id=OWN)
 NOT_ROTATED = TokenAnswer(access_token="access-2")
 
 
@@ -274,6 +275,25 @@ def test_an_instance_that_is_not_salesforces_is_not_adopted(row: SalesforceConne
     stored = reload(row)
     assert stored.instance_url == row.instance_url
     assert reveal(stored.refresh_token) == "refresh-2"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"id": None},
+        {"id": "https://login.salesforce.com/id/00D000000000002EAA/005000000000001AAA"},
+        {"access_token": "00D000000000002!access"},
+    ],
+    ids=["of-no-org", "of-another-org", "token-of-another-org"],
+)
+def test_an_attackers_own_org_is_not_adopted_as_the_instance(
+    row: SalesforceConnection, claim: Claim, said: dict[str, Any]
+) -> None:
+    hostile = replace(ROTATED, instance_url="https://attacker.my.salesforce.com", **said)
+
+    STORE.store(claim, hostile)
+
+    assert reload(row).instance_url == row.instance_url
 
 
 def test_an_instance_longer_than_its_column_does_not_cost_the_rotated_token(

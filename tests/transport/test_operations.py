@@ -519,7 +519,7 @@ def test_error_page_of_an_exception_shows_no_secret(operation: Operation, app_fo
     reporter = ExceptionReporter(None, ConfigurationError, raised.value, frames)
     rendered = traceback.format_exception(raised.value)
     shown = "".join([reporter.get_traceback_text(), reporter.get_traceback_html(), *rendered])
-    assert "in _endpoint" in shown
+    assert "in asked" in shown
     assert [secret for secret in SECRETS if secret in shown] == []
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
