@@ -6,8 +6,8 @@ Salesforce are the transport's.
 
 from __future__ import annotations
 
-from datetime import datetime
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router, transaction

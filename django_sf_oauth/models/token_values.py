@@ -41,6 +41,8 @@ class Holder(Protocol):
 
     @property
     def learned_lifetime(self) -> timedelta | None: ...
+
+    @property
     def last_refreshed_at(self) -> datetime | None: ...
 
     @property
