@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('django_sf_oauth', '0004_notices'),
+        ('django_sf_oauth', '0006_audit_mac'),
     ]
 
     operations = [
