@@ -13,6 +13,7 @@ from django_sf_oauth.protocol.identity import to_18
 from django_sf_oauth.protocol.tokens import missing_scopes
 
 from .active_user import is_active, user_inactive
+from .lifetime import schedule
 
 if TYPE_CHECKING:
     from .connection import SalesforceConnection
@@ -86,6 +87,9 @@ class SalesforceConnectionQuerySet(models.QuerySet["SalesforceConnection"]):
         if update_conflicts:
             # The row that is kept has a uuid of its own, under which the new ciphertext would never open.
             raise TypeError("An upsert cannot seal tokens for a row that exists: use update_or_create().")
+        objs = list(objs)
+        for connection in objs:
+            schedule(connection)
         created = super().bulk_create(objs, batch_size, ignore_conflicts)
         for connection in created:
             connection._remember()
