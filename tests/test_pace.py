@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_sf_oauth.models import Hold
+from django_sf_oauth.models import Hold, budget
 from django_sf_oauth.services import sweep
 from tests.factories import make_connection, make_user
 
@@ -98,6 +98,15 @@ def test_each_app_and_each_host_has_a_pace_of_its_own(due: None, clock: Clock, s
         "rate:default:test.salesforce.com",
         "rate:other:login.salesforce.com",
     }
+
+
+def test_an_operator_who_releases_a_rate_meanwhile_stops_no_sweep(
+    due: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate(settings, "10/m")
+    monkeypatch.setattr(budget, "_locked", lambda holds: holds.none())
+
+    assert sweep.refresh_due(lambda ids: None, batch=10, limit=10) == 10
 
 
 def test_what_somebody_else_has_claimed_uses_up_nothing(due: None, settings: Any) -> None:

@@ -69,7 +69,8 @@ def locked_budgets(
     # Before the transaction: MariaDB would let two of them wait for each other.
     holds.bulk_create([Hold(scope=one, reason=REASON, until=now) for one in missing], ignore_conflicts=True)
     with transaction.atomic(using=alias):
-        budgets = {hold.scope: _budget(hold, rates, now, ahead) for hold in _locked(holds)}
+        found = {hold.scope: hold.until for hold in _locked(holds)}  # unless an operator has just released it
+        budgets = {scope: _budget(scope, rate, found.get(scope), now, ahead) for scope, rate in rates.items()}
         yield budgets
         for budget in budgets.values():
             holds.filter(scope=budget.scope).update(until=budget.until)
@@ -79,8 +80,7 @@ def _locked(holds: models.QuerySet[Hold]) -> models.QuerySet[Hold]:
     return holds.select_for_update().order_by("scope")
 
 
-def _budget(hold: Hold, rates: Mapping[str, Rate], now: datetime, ahead: timedelta) -> Budget:
-    rate = rates[hold.scope]
-    until = max(hold.until or now, now)
+def _budget(scope: str, rate: Rate, claimed_to: datetime | None, now: datetime, ahead: timedelta) -> Budget:
+    until = max(claimed_to or now, now)
     left = rate.of(now + max(ahead, rate.window) - until)
-    return Budget(scope=hold.scope, rate=rate, until=until, left=left)
+    return Budget(scope=scope, rate=rate, until=until, left=left)

@@ -25,7 +25,7 @@ from .active_user import raise_unless_active_user
 from .due_index import DueIndex
 from .fenced_save import GuardedModel
 from .kill_switch import kill_switch
-from .lifetime import interval_of_notes, learn, note_use, refused
+from .lifetime import interval_of_notes, learn, note_use, refused, schedule
 from .queryset import SalesforceConnectionQuerySet
 
 if TYPE_CHECKING:
@@ -155,6 +155,12 @@ class SalesforceConnection(GuardedModel):
 
     def __str__(self) -> str:
         return self.username or f"{self.organization_id}/{self.salesforce_user_id}"
+
+    def save(self, **kwargs: Any) -> None:
+        """As ever; a new refresh token is one that the sweep keeps alive, also if nobody uses it."""
+        if self._state.adding or self._was_assigned("refresh_token"):
+            schedule(self)
+        super().save(**kwargs)
 
     @property
     def reconnect_url(self) -> str:

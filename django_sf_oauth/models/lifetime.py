@@ -31,7 +31,16 @@ from django_sf_oauth.grants.due import (
 if TYPE_CHECKING:
     from .connection import SalesforceConnection
 
-__all__ = ["Refused", "believed_lifetime", "due_at", "interval_of_notes", "learn", "note_use", "refused"]
+__all__ = [
+    "Refused",
+    "believed_lifetime",
+    "due_at",
+    "interval_of_notes",
+    "learn",
+    "note_use",
+    "refused",
+    "schedule",
+]
 
 # What is read of the row that is locked.
 FACTS = (
@@ -82,6 +91,13 @@ def due_at(row: SalesforceConnection, app: AppSettings, *, now: datetime) -> dat
         last_used_at=row.last_used_at,
         pause=pause_of(app.heartbeat, app.expires_if_unused),
     )
+
+
+def schedule(row: SalesforceConnection) -> None:
+    """Has the sweep look at a connection that got its tokens from somebody's hand, as from an import."""
+    app = get_apps().get(row.app)
+    if app is not None and row.refresh_token is not None and row.next_refresh_at is None:
+        row.next_refresh_at = due_at(row, app, now=timezone.now())
 
 
 def interval_of_notes(row: SalesforceConnection) -> timedelta:

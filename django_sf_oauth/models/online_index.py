@@ -14,7 +14,7 @@ __all__ = ["AddIndexOnline", "RemoveIndexOnline"]
 
 
 class AddIndexOnline(migrations.AddIndex):
-    """Its migration has to be `atomic = False`. One that was interrupted can be run again."""
+    """Its migration has to be `atomic = False`. On PostgreSQL one that was interrupted can be run again."""
 
     atomic = False
 

@@ -11,6 +11,7 @@ from django_sf_oauth.protocol.identity import to_18
 from django_sf_oauth.protocol.tokens import missing_scopes
 
 from .active_user import is_active, user_inactive
+from .lifetime import schedule
 from .sealed_queryset import SealedQuerySet
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ class SalesforceConnectionQuerySet(SealedQuerySet["SalesforceConnection"]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[SalesforceConnection]:
+        objs = list(objs)
+        for connection in objs:
+            schedule(connection)
         created = super().bulk_create(
             objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
         )

@@ -16,6 +16,7 @@ from django.urls import resolve
 from django.utils import timezone
 
 from django_sf_oauth import aget_connection, get_connection
+from django_sf_oauth.conf import get_app
 from django_sf_oauth.exceptions import (
     AccessBlocked,
     ConfigurationError,
@@ -542,3 +543,25 @@ def test_a_note_that_cannot_be_written_is_no_reason_to_fail(caplog: pytest.LogCa
     assert token
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert token not in caplog.text
+
+
+# The sweep
+
+
+def test_a_connection_that_is_created_with_tokens_is_kept_alive_though_nobody_uses_it() -> None:
+    saved, (bulk,) = make_connection(), SalesforceConnection.objects.bulk_create([make_connection(save=False)])
+
+    due = SalesforceConnection.objects.due(timezone.now() + get_app().heartbeat)
+
+    assert set(due) == {saved, bulk}
+
+
+def test_a_connection_that_is_given_a_new_token_is_kept_alive_again() -> None:
+    row = make_connection()
+    SalesforceConnection.objects.update(next_refresh_at=None, status=Status.RECONNECT_REQUIRED)
+    row.refresh_from_db()
+
+    row.refresh_token, row.status = "given", Status.ACTIVE
+    row.save()
+
+    assert SalesforceConnection.objects.due(timezone.now() + get_app().heartbeat).exists()
