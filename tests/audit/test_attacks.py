@@ -221,6 +221,10 @@ def test_a_verifier_of_one_connection_looks_at_its_whole_history(row: Salesforce
     assert counts == {"hold": 1, "wrong": 1}
 
 
+def test_a_chain_says_how_long_it_is(row: SalesforceConnection) -> None:
+    assert str(chain_of(row)) == f"{row.uuid} 1-5"
+
+
 # What is no attack
 
 
