@@ -133,7 +133,8 @@ def test_a_reordered_history_is_found(row: SalesforceConnection) -> None:
 
 def test_an_event_that_was_made_up_is_found(row: SalesforceConnection) -> None:
     last = events_of(row)[-1]
-    QuerySet(ConnectionEvent).bulk_create(
+    events: QuerySet[ConnectionEvent] = QuerySet(ConnectionEvent)
+    events.bulk_create(
         [ConnectionEvent(kind=Kind.RECOVERED, connection_uuid=row.uuid, app="default", sequence=6, mac=last.mac)]
     )
 
