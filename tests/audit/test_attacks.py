@@ -133,7 +133,8 @@ def test_a_reordered_history_is_found(row: SalesforceConnection) -> None:
 
 def test_an_event_that_was_made_up_is_found(row: SalesforceConnection) -> None:
     last = events_of(row)[-1]
-    QuerySet[ConnectionEvent](ConnectionEvent).bulk_create(
+    events: QuerySet[ConnectionEvent] = QuerySet(ConnectionEvent)
+    events.bulk_create(
         [ConnectionEvent(kind=Kind.RECOVERED, connection_uuid=row.uuid, app="default", sequence=6, mac=last.mac)]
     )
 
@@ -219,6 +220,10 @@ def test_a_verifier_of_one_connection_looks_at_its_whole_history(row: Salesforce
 
     assert [(one.what, one.connection, one.sequence) for one in wrong] == [("missing", row.uuid, "1")]
     assert counts == {"hold": 1, "wrong": 1}
+
+
+def test_a_chain_says_how_long_it_is(row: SalesforceConnection) -> None:
+    assert str(chain_of(row)) == f"{row.uuid} 1-5"
 
 
 # What is no attack

@@ -19,9 +19,11 @@ from django_sf_oauth.exceptions import SalesforceOAuthError
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.grants.refresh import Refresher
 from django_sf_oauth.models import (
+    AuditChain,
     ConnectAttempt,
     ConnectionEvent,
     Hold,
+    Notice,
     PendingRevocation,
     SalesforceConnection,
 )
@@ -114,7 +116,8 @@ class Site:
         self._clear()
 
     def _clear(self) -> None:
-        for model in (ConnectionEvent, ConnectAttempt, PendingRevocation, Hold, SalesforceConnection):
+        beside = (AuditChain, ConnectionEvent, ConnectAttempt, Hold, Notice, PendingRevocation)
+        for model in (*beside, SalesforceConnection):
             model._base_manager.all()._raw_delete("default")
 
     def configure(self) -> None:
