@@ -301,6 +301,7 @@ def test_nobody_waits_long_for_a_look_that_hangs(
         assert not is_stopped(lambda: switch.check(row))
     there_is_a_connection.set()
     switch._thread.submit(int).result(SOON)  # it has landed
+    monkeypatch.setattr(module, "LONGEST_LOOK", SOON)
     clock.now += FELT_WITHIN
 
     assert is_stopped(lambda: switch.check(row))
@@ -319,6 +320,7 @@ def test_nobody_waits_long_for_another_thread_that_looks(clock: Clock, monkeypat
     with switch._lock:
         assert not is_stopped(lambda: switch.check(row))
 
+    monkeypatch.setattr(module, "LONGEST_LOOK", SOON)
     assert is_stopped(lambda: switch.check(row))
 
 
