@@ -587,6 +587,7 @@ def test_the_pages_work_without_the_messages_app(fake_salesforce: FakeSalesforce
         "/ok\r\nLocation: https://evil.example",
         "//",
         "/\\?",
+        "http://testserver\n",
         "javascript:alert(1)",
         "data:text/html,x",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from django.contrib import messages
@@ -15,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sf_oauth.exceptions import ConnectFailed
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.protocol.authorize import read_callback
-from django_sf_oauth.protocol.hosts import host_of
+from django_sf_oauth.protocol.hosts import host_of, origin_of
 from django_sf_oauth.services.callback import CallbackFailed, Connected, finish
 from django_sf_oauth.services.connect import start
 from django_sf_oauth.services.failures import failed
@@ -27,6 +28,9 @@ __all__ = ["callback", "connect", "reconnect"]
 
 # Where servers put the query: WSGI and ASGI, gunicorn, and uWSGI or mod_wsgi.
 WITH_QUERY = frozenset({"QUERY_STRING", "RAW_URI", "REQUEST_URI"})
+
+# Nothing that Django and a browser read differently: "//" alone, a backslash, a control character.
+PATH = re.compile(r"/(?!/)[^\x00-\x1f\x7f\\]*")
 
 
 @page("POST")
@@ -72,8 +76,7 @@ def _next_url(request: HttpRequest) -> str:
     url = request.POST.get("next", "")
     if url and not is_safe(request, url):
         raise failed("bad_next")
-    # Not "//" or "/\\" alone, which Django takes for a path and a browser for the beginning of another host.
-    return url if url.startswith(("/", "https://", "http://")) and url[1:2] not in {"/", "\\"} else ""
+    return url if PATH.fullmatch(url) or origin_of(url) else ""
 
 
 def _go_on(request: HttpRequest, url: str, login_url: str) -> HttpResponse:

@@ -30,7 +30,7 @@ PIECES = [
         "other.my.salesforce.com",
         "login.salesforce.com",
         "evil.example",
-        "salesforce.com",
+        "evilsalesforce.com",
     ),
     *("acme--uat.sandbox.my.salesforce.com", ".salesforce.com", "xn--salesforce", "[::1]", "127.0.0.1", "0x7f.1"),
     *(":443", ":8443", ":0443", ":99999", "user", "user:pw@", "crm.example.com"),
