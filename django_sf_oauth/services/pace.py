@@ -14,7 +14,7 @@ from .rate_limits import parse_rate
 
 __all__ = ["INTERVAL", "Pace"]
 
-INTERVAL = timedelta(minutes=1)  # between two sweeps: what one may claim in advance
+INTERVAL = timedelta(minutes=1)  # what sweeps may claim in advance
 
 
 class Pace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +16,7 @@ from django_sf_oauth.keyring import keyring
 from django_sf_oauth.management.command import SOME_FAILED
 from django_sf_oauth.management.command import Command as BaseCommand
 from django_sf_oauth.management.progress import Progress
+from django_sf_oauth.services.audit_keys import resign
 from django_sf_oauth.services.keys import Rotation, rotate_keys
 
 
@@ -36,7 +38,9 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=SOME_FAILED) from None
         finally:
             progress.end()
-        self._write_json(rotation) if options["json"] else self._write_text(rotation)
+        # An old key that is gone could not show any more that the audit trail is as it was written.
+        signed: Counter[str] = Counter() if options["dry_run"] else resign()
+        self._write_json(rotation, signed) if options["json"] else self._write_text(rotation, signed)
         if rotation.left:
             raise CommandError(
                 f"Keep the old keys: {_values(rotation.left)} not under the newest.", returncode=SOME_FAILED
@@ -44,16 +48,18 @@ class Command(BaseCommand):
         if rotation.unreadable:
             raise CommandError("The old keys may go, but not all tokens can be read.", returncode=SOME_FAILED)
 
-    def _write_json(self, rotation: Rotation) -> None:
-        facts = {**asdict(rotation), "left": rotation.left}
+    def _write_json(self, rotation: Rotation, signed: Mapping[str, int]) -> None:
+        facts = {**asdict(rotation), "left": rotation.left, "audit": signed}
         self.stdout.write(json.dumps(facts, cls=DjangoJSONEncoder, sort_keys=True))
 
-    def _write_text(self, rotation: Rotation) -> None:
+    def _write_text(self, rotation: Rotation, signed: Mapping[str, int]) -> None:
         self._write_counts("before", rotation.before)
         self._write_counts("after", rotation.after)
         for row in rotation.unreadable:
             model = row.model.rpartition(".")[2]
             self.stdout.write(f"cannot be read: {model} {row.uuid}: {', '.join(row.fields)}")
+        for what, number in signed.items():
+            self.stdout.write(f"audit trail, {what}: {number:,}")
         if not rotation.left:
             self.stdout.write("All is under the newest key: the old ones may be removed.")
 
