@@ -6,7 +6,6 @@ import math
 from datetime import datetime
 
 from django_sf_oauth.protocol.hosts import host_family
-from django_sf_oauth.protocol.identity import parse_identity, token_org_prefix
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
 from .contract import Grant
@@ -27,7 +26,7 @@ def refresh_load(before: float, last: datetime | None, now: datetime) -> float:
 
 
 def suspicions(before: Grant, answer: TokenAnswer, *, load: float, most: int | None) -> tuple[str, ...]:
-    """Stable reasons to look at it: ``org_changed``, ``host_changed``, ``too_many_refreshes``.
+    """Stable reasons to look at it: ``host_changed``, ``too_many_refreshes``.
 
     Args:
         before: as it was when the refresh was asked for.
@@ -35,17 +34,10 @@ def suspicions(before: Grant, answer: TokenAnswer, *, load: float, most: int | N
         most: the load from which on it is too much; None for never.
     """
     signs = {
-        "org_changed": _is_of_another_org(answer, before.organization_id),
         "host_changed": _is_elsewhere(answer, before.instance_url),
         "too_many_refreshes": most is not None and before.refresh_load < most <= load,
     }
     return tuple(reason for reason, is_so in signs.items() if is_so)
-
-
-def _is_of_another_org(answer: TokenAnswer, organization_id: str) -> bool:
-    identity = parse_identity(answer.id) if answer.id else None
-    found = {identity and identity.organization_id[:15], token_org_prefix(answer.access_token)} - {None}
-    return bool(found - {organization_id[:15]})
 
 
 def _is_elsewhere(answer: TokenAnswer, instance_url: str) -> bool:

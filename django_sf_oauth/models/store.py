@@ -27,7 +27,7 @@ from .group_commit import GroupCommit
 from .readings import is_under_way, read, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
-from .suspicion import watch
+from .suspicion import note, watch
 from .test_case import open_test_case
 from .token_values import token_values
 from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
@@ -46,6 +46,8 @@ MARKS = (
     "told_lifetime",
     "learned_lifetime",
 )
+
+FOREIGN_ORG = "foreign_org"  # reason of an answer with the tokens of another org, which was refused
 
 Rows = models.QuerySet[SalesforceConnection]
 Kind = ConnectionEvent.Kind
@@ -145,6 +147,8 @@ class RowStore:
             _rows().filter(pk=row.pk).update(**_values_of(verdict))
             failed = _rows().get(pk=row.pk)
             _tell(failed, grant, verdict, took)
+        if verdict.reason == FOREIGN_ORG:
+            note(grant, "org_changed")
         if verdict.kind == "dead" and not row.withheld:  # what was withheld before has been weighed already
             fleet_guard.consider(failed)
         return verdict

@@ -18,7 +18,7 @@ from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .record import record
 
-__all__ = ["suspect", "suspect_shared_token", "watch"]
+__all__ = ["note", "suspect", "suspect_shared_token", "watch"]
 
 logger = logging.getLogger("django_sf_oauth.grants")
 
@@ -28,11 +28,15 @@ Kind = ConnectionEvent.Kind
 
 
 def watch(before: Grant, answer: TokenAnswer) -> None:
-    """Looks at a refresh that was stored: without a query unless something is odd. Its failure harms nobody."""
+    """Looks at a refresh that was stored: without a query unless something is odd."""
     load = refresh_load(before.refresh_load, before.last_refreshed_at, timezone.now())
     reasons = suspicions(before, answer, load=load, most=get_app(before.app).most_refreshes)
-    if not reasons:
-        return
+    if reasons:
+        note(before, *reasons)
+
+
+def note(before: Grant, *reasons: str) -> None:
+    """Suspects the connection that was read. Its failure harms nobody."""
     try:
         for row in _rows().filter(pk=before.key):
             for reason in reasons:

@@ -6,10 +6,20 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
+from django_sf_oauth.models import ConnectionEvent
 from tests.factories import make_connection
 from tests.test_checks import app
 from tests.test_key_checks import fails
-from tests.test_keys import NEW, OLD, flip_a_byte, key_id, under_the_old_key, with_a_new_key, write
+from tests.test_keys import (
+    NEW,
+    OLD,
+    after_the_old_key,
+    flip_a_byte,
+    key_id,
+    under_the_old_key,
+    with_a_new_key,
+    write,
+)
 
 from .conftest import Run
 
@@ -56,8 +66,22 @@ def test_a_script_can_ask_whether_the_old_keys_may_go(run: Run) -> None:
         "after": {key_id(OLD): 1},
         "left": 1,
         "unreadable": [],
+        "audit": {},
     }
     assert after.code == 0
+
+
+def test_the_audit_trail_needs_the_old_key_no_more_either(run: Run) -> None:
+    with under_the_old_key:
+        ConnectionEvent.objects.create(kind="connect_failed", app="default")
+
+    with with_a_new_key:
+        ran, as_json = run(COMMAND), run(COMMAND, "--json")
+
+    assert "audit trail, signed: 1" in ran.out
+    assert as_json.json["audit"] == {"signed": 0, "left": 0}
+    with after_the_old_key:
+        assert all(event.holds() for event in ConnectionEvent.objects.all())
 
 
 def test_rows_that_no_key_opens_are_named_and_keep_the_old_keys(run: Run) -> None:
