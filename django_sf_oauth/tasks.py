@@ -44,6 +44,7 @@ EXPIRES = {
 # Seconds, above what a batch takes: its budget, then a whole exchange and its store (see `schedule`). Said here so
 # that a shorter CELERY_TASK_TIME_LIMIT does not hold for it: a kill amid exchanges loses tokens just rotated.
 SOFT_LIMIT, HARD_LIMIT = 540, 600
+MAIL_LIMIT = 120  # seconds: a mail server that never answers must not take one worker after the other
 
 
 @shared_task(
@@ -97,7 +98,11 @@ def prune_events() -> None:
 
 
 @shared_task(
-    name="django_sf_oauth.send_notices", ignore_result=True, acks_late=False, expires=EXPIRES["send_notices"]
+    name="django_sf_oauth.send_notices",
+    ignore_result=True,
+    acks_late=False,
+    expires=EXPIRES["send_notices"],
+    time_limit=MAIL_LIMIT,
 )
 def send_notices() -> None:
     """Mails users whose connection needs them, and operators whose app Salesforce refuses."""
@@ -108,7 +113,11 @@ def send_notices() -> None:
 
 
 @shared_task(
-    name="django_sf_oauth.send_digest", ignore_result=True, acks_late=False, expires=EXPIRES["send_digest"]
+    name="django_sf_oauth.send_digest",
+    ignore_result=True,
+    acks_late=False,
+    expires=EXPIRES["send_digest"],
+    time_limit=MAIL_LIMIT,
 )
 def send_digest() -> None:
     """Mails operators what waits for somebody, if `DIGEST` names any."""

@@ -12,7 +12,7 @@ from django_sf_oauth.protocol.tokens import TokenAnswer
 
 __all__ = ["FailuresInARow", "failures", "host_failed"]
 
-ABOUT_ONE_GRANT = frozenset({"contention", "client_blocked"})
+ABOUT_ONE_GRANT = frozenset({"contention", "client_blocked", "foreign_org"})
 
 
 def host_failed(answer: TokenAnswer | Refusal) -> bool:

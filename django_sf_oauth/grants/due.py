@@ -10,6 +10,7 @@ from uuid import UUID
 
 __all__ = ["lived_on", "next_refresh_at", "pause_of", "regrown", "shortened", "touch_interval"]
 
+SOONEST = timedelta(minutes=5)  # after a refresh: an answer that says it is over already must not bring the next
 IN_USE = timedelta(days=1)  # used within a day: its next request should not have to wait
 AHEAD = 0.75  # of what is left of an access token's life, at the latest
 SPREAD = 0.2  # of that wait, so that connections made together do not fall due together
@@ -49,7 +50,7 @@ def next_refresh_at(
     due = refreshed_at + pause * (1 - IDLE_SPREAD * share)
     if last_used_at is not None and now - last_used_at < IN_USE:
         due = min(due, now + (expires_at - now) * AHEAD * (1 - SPREAD * share))
-    return max(due, now)
+    return max(due, now, refreshed_at + SOONEST)
 
 
 def pause_of(heartbeat: timedelta, expires_if_unused: timedelta | None) -> timedelta:

@@ -24,6 +24,7 @@ from .columns import Ahead
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .group_commit import GroupCommit
+from .own_connections import OwnConnections
 from .readings import is_under_way, read, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
@@ -59,22 +60,32 @@ class RowStore:
     def inline(self) -> bool:
         return open_test_case(_alias()) is not None
 
+    def _enter(self) -> None:
+        """Before this thread uses a connection of its own."""
+        if not self.inline():
+            own_connections.take()
+
     def read(self, key: int) -> Grant | None:
+        self._enter()
         return read(_alias(), key)
 
     def is_under_way(self, grant: Grant) -> bool:
+        self._enter()
         try:
             return is_under_way(_alias(), grant)
         except Error:
             return False  # a reading will tell
 
     def gate(self, grant: Grant, *, forced: bool) -> Gate:
+        self._enter()
         return holds.gate(grant, forced=forced)
 
     def hold_host(self, grant: Grant) -> None:
+        self._enter()
         holds.hold_host(grant)
 
     def lift(self, scopes: tuple[str, ...]) -> None:
+        self._enter()
         holds.end_tested(scopes)
 
     def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
@@ -86,6 +97,7 @@ class RowStore:
         return _claimed(grant, lease, self._update_alone)
 
     def _update_alone(self, update: RowUpdate) -> bool:
+        self._enter()
         return update_row(_alias(), update, lock_wait=None if self.inline() else LOCK_WAIT)
 
     def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
@@ -95,6 +107,7 @@ class RowStore:
             fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
             if self._update(RowUpdate(pk=grant.key, values=values, fence=fence)):
                 if signals.refreshed.has_listeners(SalesforceConnection):
+                    self._enter()
                     _announce(grant.key, took)
                 watch(grant, answer)
                 return renewed(grant, values)
@@ -157,10 +170,12 @@ class RowStore:
         if not self.inline():
             with suppress(Error):  # it may be broken already
                 connections.close_all()  # those of this thread; receivers of signals may have opened others
+            own_connections.give_back()
 
     @contextmanager
     def _own_commit(self) -> Iterator[None]:
         """A short transaction whose waits for locks are bounded."""
+        self._enter()
         with transaction.atomic(using=_alias()):
             if not self.inline():
                 bound_lock_waits(connections[_alias()], LOCK_WAIT)
@@ -240,5 +255,6 @@ def _commit(updates: Sequence[RowUpdate]) -> set[int]:
 
 
 commits = GroupCommit(_commit)
+own_connections = OwnConnections()
 store = RowStore()
 engine = Engine(store, Refresher(store=store))

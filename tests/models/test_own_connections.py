@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from django_sf_oauth.models.own_connections import OwnConnections
+
+SOON = 10.0  # seconds; nothing here takes so long
+
+
+def test_no_more_threads_than_that_have_a_connection_at_a_time() -> None:
+    places = OwnConnections(3)
+    lock, inside, seen = threading.Lock(), [0], [0]
+
+    def use() -> None:
+        for _ in range(20):
+            places.take()
+            with lock:
+                inside[0] += 1
+                seen[0] = max(seen[0], inside[0])
+            with lock:
+                inside[0] -= 1
+            places.give_back()
+
+    with ThreadPoolExecutor(12) as threads:
+        for done in [threads.submit(use) for _ in range(12)]:
+            done.result(SOON)
+
+    assert 1 <= seen[0] <= 3
+
+
+def test_a_thread_takes_one_place_however_often_it_asks() -> None:
+    places = OwnConnections(1)
+    for _ in range(3):
+        places.take()
+    places.give_back()
+    places.give_back()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(places.take).result(SOON)
+
+
+def test_those_that_hang_keep_nobody_out_for_ever() -> None:
+    places = OwnConnections(1, longest_wait=0.01)
+    places.take()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(places.take).result(SOON)
+        other.submit(places.give_back).result(SOON)  # it has none to give back
+
+    places.give_back()
+
+
+def test_a_forked_child_has_all_places() -> None:
+    places = OwnConnections(1)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(places.take).result(SOON)
+
+    places.start_over()
+
+    places.take()
+    places.give_back()
