@@ -144,7 +144,8 @@ def test_when_all_grants_die_at_once_nobody_is_flagged_until_the_operator_says_s
     assert fared["dead"] + fared["unavailable"] == FLEET
     assert fared["dead"] < FLEET / 2  # those of its window
     assert states() == {(Status.ACTIVE, "revoked"): FLEET}
-    assert events() == {Kind.RECONNECT_REQUIRED: fared["dead"], Kind.VERDICT_WITHDRAWN: fared["dead"]}
+    believed = fared["dead"]
+    assert events() == {Kind.RECONNECT_REQUIRED: believed, Kind.VERDICT_WITHDRAWN: believed, Kind.SUSPICIOUS: 1}
     assert [reason for _, reason in alarms] == ["fleet_guard"]
     assert fleet.token_requests == FLEET
 
