@@ -236,7 +236,8 @@ def test_to_name_an_act_in_a_template_does_nothing(row: Row, name: str) -> None:
 
 
 def test_no_form_has_a_token(row: Row) -> None:
-    form = modelform_factory(Row, fields="__all__")(instance=row)
+    # Without the fields of URLs, for which Django 5.2 warns of a default that changes.
+    form = modelform_factory(Row, exclude=["instance_url", "login_url"])(instance=row)
 
     assert {"access_token", "refresh_token"}.isdisjoint({*form.fields, *model_to_dict(row)})
     with pytest.raises(FieldError, match="non-editable"):

@@ -31,6 +31,7 @@ from django_sf_oauth.protocol.identity import parse_identity
 from django_sf_oauth.protocol.tokens import TokenAnswer, read_answer
 from django_sf_oauth.services.connect import _chosen_url
 from django_sf_oauth.views.connecting import _next_url
+from tests.grants.memory import grant
 
 from .inputs import INSTANCE, TOKEN, bodies, callback_queries, content_types, paths, urls, ways_back
 from .readings import browser_host, wire_origin
@@ -169,7 +170,7 @@ def a_token_answer_is_read_or_refused(status: int, kind: str, body: bytes) -> No
 @claim(token=st.sampled_from(["eyJ.eyJ.sig", f"{ORG[:15]}!a", "00D000000000002!a"]), identity=identities, url=urls)
 def a_refresh_adopts_no_foreign_instance(token: str, identity: str | None, url: str) -> None:
     answer = TokenAnswer(access_token=token, refresh_token="r", instance_url=url, id=identity)
-    holder: Any = SimpleNamespace(uuid=UUID(int=7), organization_id=ORG, last_used_at=None)
+    holder = grant(uuid=UUID(int=7), organization_id=ORG)
     if isinstance(of_its_org(holder, answer), Refusal):
         REACHED["foreign org"] += 1
         return
