@@ -186,7 +186,7 @@ class Client(asyncio.Protocol):
         family.flying = False
         self._world.counts["unheard"] += self.transport.is_closing()
         answer = {
-            "access_token": f"00D000000000001!{family.serial:096d}",
+            "access_token": f"of-any-org.{family.serial:096d}",  # one that names an org is for that org alone
             "refresh_token": _token(name, family.serial),
             "instance_url": "https://acme.my.salesforce.com",
             "issued_at": str(int(time.time() * 1000)),
