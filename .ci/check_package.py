@@ -45,7 +45,7 @@ settings.configure(
                            "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL",
                                        "transaction_mode": "IMMEDIATE"}}},
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
-    SALESFORCE_OAUTH={"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
+    SALESFORCE_OAUTH={"CLIENT_ID": "id", "CLIENT_SECRET": "secret", "NOTIFY_USERS": False},
 )
 django.setup()
 urls.urlpatterns = [path("salesforce/", include("django_sf_oauth.urls"))]
