@@ -11,6 +11,7 @@ from unittest import mock
 
 from django.conf import settings
 from django.test import Client, override_settings
+from django.urls import reverse
 from django.utils import timezone
 
 from django_sf_oauth import signals
@@ -148,6 +149,10 @@ class Site:
     def reconnect(self, person: Person) -> bool:
         """Presses Reconnect in the browser, and consents. Returns whether it worked."""
         before = person.row.connected_at
+        if Hold.objects.of_kill_switch().exists():
+            refused = person.browser.post(reverse("sf_oauth:reconnect", args=[person.row.uuid]))
+            assert refused.status_code == 503
+            return False
         connect(person.browser, self.fake, uuid=person.row.uuid, username=person.salesforce.username)
         return person.row.connected_at > before
 
