@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from .claims import CLAIMS, REACHED, Claim
+from .readings import browser_host
 
 CASES = 150
 POINTS = {
@@ -38,3 +39,7 @@ def test_the_claims_come_to_the_point() -> None:
         claim.play(QUIETLY)
 
     assert set(REACHED) == POINTS
+
+
+def test_a_browser_leaves_another_scheme_to_another_program() -> None:
+    assert browser_host("mailto:ada@example.com", base_scheme="https", base_host="site.example") == "mailto:"

@@ -12,6 +12,7 @@ from django.db import OperationalError, connections
 
 from django_sf_oauth.models.group_commit import LARGEST, GroupCommit
 from django_sf_oauth.models.update_row import RowUpdate
+from tests.races.site import wait_for
 
 SOON = 10.0  # seconds; nothing here takes so long
 CLAIM, STORE = ("lease_owner",), ("access_token",)
@@ -64,18 +65,10 @@ def ask_while_busy(
     waiting: list[Future[bool]] = []
     for number, one in enumerate(updates, start=1):
         waiting.append(callers.submit(commits.update, one))
-        wait_for_queue(commits, number)
+        wait_for(lambda: len(commits._queue) == number)
     database.may_write.set()
     assert first.result(SOON)
     return [future.result(SOON) for future in waiting]
-
-
-def wait_for_queue(commits: GroupCommit, length: int) -> None:
-    for _ in range(1000):
-        if len(commits._queue) == length:
-            return
-        threading.Event().wait(SOON / 1000)
-    raise AssertionError("It never waited.")
 
 
 def test_what_comes_while_it_writes_goes_into_the_next_commit(
