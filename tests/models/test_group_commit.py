@@ -65,10 +65,14 @@ def ask_while_busy(
     waiting: list[Future[bool]] = []
     for number, one in enumerate(updates, start=1):
         waiting.append(callers.submit(commits.update, one))
-        wait_for(lambda: len(commits._queue) == number)
+        wait_for_queue(commits, number)
     database.may_write.set()
     assert first.result(SOON)
     return [future.result(SOON) for future in waiting]
+
+
+def wait_for_queue(commits: GroupCommit, length: int) -> None:
+    wait_for(lambda: len(commits._queue) == length)
 
 
 def test_what_comes_while_it_writes_goes_into_the_next_commit(
