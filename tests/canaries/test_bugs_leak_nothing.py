@@ -99,14 +99,15 @@ def test_an_api_that_cannot_be_reached_shows_no_token(
 def test_an_api_that_cannot_be_reached_asynchronously_shows_no_token(
     site: Site, check: Any, nobody_listens: SalesforceConnection
 ) -> None:
-    async def aget() -> None:
-        async with nobody_listens.async_client() as client:
-            await client.get("query")
-
     with use_adapter(PooledAdapter()):
-        site.attempt(lambda: asyncio.run(aget()))
+        site.attempt(lambda: asyncio.run(_ask_in_vain(nobody_listens)))
 
     assert check() == []
+
+
+async def _ask_in_vain(connection: SalesforceConnection) -> None:
+    async with connection.async_client() as client:
+        await client.get("query")
 
 
 def test_a_login_host_that_cannot_be_reached_shows_no_token(
