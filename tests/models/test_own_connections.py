@@ -38,6 +38,11 @@ def test_a_thread_takes_one_place_however_often_it_asks() -> None:
 
     with ThreadPoolExecutor(1) as other:
         other.submit(places.take).result(SOON)
+    assert is_full(places)
+
+
+def is_full(places: OwnConnections) -> bool:
+    return not places._places.acquire(blocking=False)
 
 
 def test_those_that_hang_keep_nobody_out_for_ever() -> None:
@@ -48,7 +53,7 @@ def test_those_that_hang_keep_nobody_out_for_ever() -> None:
         other.submit(places.take).result(SOON)
         other.submit(places.give_back).result(SOON)  # it has none to give back
 
-    places.give_back()
+    assert is_full(places)
 
 
 def test_a_forked_child_has_all_places() -> None:
@@ -56,7 +61,9 @@ def test_a_forked_child_has_all_places() -> None:
     with ThreadPoolExecutor(1) as other:
         other.submit(places.take).result(SOON)
 
+    assert is_full(places)
+
     places.start_over()
 
     places.take()
-    places.give_back()
+    assert is_full(places)
