@@ -52,7 +52,7 @@ def connect(origin: str, number: int) -> list[int]:
             user=user,
             organization_id="00D000000000001EAA",
             salesforce_user_id=f"005{serial:012d}AAA",
-            instance_url=origin,
+            instance_url="https://acme.my.salesforce.com",  # which the token endpoint names: a move is looked into
             login_url=origin,
             access_token="expired",  # noqa: S106  # no secret
             refresh_token=first_token(f"family{serial}"),

@@ -32,6 +32,7 @@ logger = logging.getLogger("django_sf_oauth.holds")
 LASTS = timedelta(days=1)
 RELEASED = "released"
 BATCH = 500  # rows of one transaction
+TRIES = 3
 
 Kind = ConnectionEvent.Kind
 Rows = models.QuerySet[SalesforceConnection]
@@ -59,16 +60,24 @@ def consider(row: SalesforceConnection) -> None:
     What it fails to do, the next sweep makes up for.
     """
     app = get_app(row.app)
+    # Many do this at once when a guard trips, and a database that ends a deadlock expects its victim to try again.
+    for _ in range(TRIES):
+        try:
+            _consider(row, app)
+        except Error as error:
+            logger.warning("event=guard_failed app=%s error=%s", app.alias, type(error).__name__)
+        else:
+            return
+
+
+def _consider(row: SalesforceConnection, app: AppSettings) -> None:
     now = timezone.now()
     since = now - _window(app)
-    try:
-        if _may_trip(app, now) and _are_too_many(app, since):
-            _trip(row, app, now)
-        # Also those that were flagged while another process tripped it.
-        if is_in_force(_scope(app.alias), reason=TRIPPED):
-            _withdraw(app, since)
-    except Error as error:
-        logger.warning("event=guard_failed app=%s error=%s", app.alias, type(error).__name__)
+    if _may_trip(app, now) and _are_too_many(app, since):
+        _trip(row, app, now)
+    # Also those that were flagged while another process tripped it.
+    if is_in_force(_scope(app.alias), reason=TRIPPED):
+        _withdraw(app, since)
 
 
 def _may_trip(app: AppSettings, now: datetime) -> bool:

@@ -28,7 +28,7 @@ from .own_connections import OwnConnections
 from .readings import is_under_way, read, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
-from .suspicion import note, watch
+from .suspicion import note, oddities
 from .test_case import open_test_case
 from .token_values import token_values
 from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
@@ -109,9 +109,14 @@ class RowStore:
                 if signals.refreshed.has_listeners(SalesforceConnection):
                     self._enter()
                     _announce(grant.key, took)
-                watch(grant, answer)
+                self._look_into(grant, answer)
                 return renewed(grant, values)
         return self._store_with_care(claim, answer, took)
+
+    def _look_into(self, before: Grant, answer: TokenAnswer) -> None:
+        if reasons := oddities(before, answer):
+            self._enter()
+            note(before, *reasons)
 
     def _update(self, update: RowUpdate) -> bool:
         """Together with others where that goes, else alone."""
@@ -130,7 +135,7 @@ class RowStore:
             if row.status != Status.ACTIVE or row.withheld:
                 record(stored, Kind.RECOVERED, reason=row.reason or row.withheld)
             notify(signals.refreshed, stored, seconds=took)
-        watch(reading(row), answer)
+        self._look_into(reading(row), answer)
         return reading(stored)
 
     def _discard(self, claim: Claim, answer: TokenAnswer, row: SalesforceConnection | None) -> None:

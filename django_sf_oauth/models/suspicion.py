@@ -18,7 +18,7 @@ from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .record import record
 
-__all__ = ["note", "suspect", "suspect_shared_token", "watch"]
+__all__ = ["note", "oddities", "suspect", "suspect_shared_token"]
 
 logger = logging.getLogger("django_sf_oauth.grants")
 
@@ -27,12 +27,10 @@ LASTS = timedelta(days=1)  # of an incident; one that goes on is told again
 Kind = ConnectionEvent.Kind
 
 
-def watch(before: Grant, answer: TokenAnswer) -> None:
-    """Looks at a refresh that was stored: without a query unless something is odd."""
+def oddities(before: Grant, answer: TokenAnswer) -> tuple[str, ...]:
+    """What is odd about a refresh that was stored, by what is known of it: without a query."""
     load = refresh_load(before.refresh_load, before.last_refreshed_at, timezone.now())
-    reasons = suspicions(before, answer, load=load, most=get_app(before.app).most_refreshes)
-    if reasons:
-        note(before, *reasons)
+    return suspicions(before, answer, load=load, most=get_app(before.app).most_refreshes)
 
 
 def note(before: Grant, *reasons: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from django.db import router
 from django.db.models import Q
@@ -38,7 +39,11 @@ IN_A_ROW = 5  # failures after which it is the mail server rather than an addres
 
 def due_notices() -> NoticeQuerySet:
     """Those whose time has come, of the apps whose users can be told."""
-    return _notices().due(timezone.now(), tellable_apps())
+    return _due_at(timezone.now())
+
+
+def _due_at(now: datetime) -> NoticeQuerySet:
+    return _notices().due(now, tellable_apps())
 
 
 def send_notices(*, budget: float = BUDGET, monotonic: Callable[[], float] = time.monotonic) -> Counter[str]:
@@ -66,10 +71,17 @@ def send_notices(*, budget: float = BUDGET, monotonic: Callable[[], float] = tim
 
 
 def _claimed() -> Iterator[Notice]:
-    """The notices that are due, each claimed when it is asked for and read again after that."""
-    while batch := list(due_notices()[:BATCH]):
+    """The notices that are due now, each claimed when it is asked for and read again after that.
+
+    One that fails is left to the next run, however short its pause is. Where nothing of a batch could be claimed,
+    others send it.
+    """
+    now, got = timezone.now(), True
+    while got and (batch := list(_due_at(now)[:BATCH])):
+        got = False
         for notice in batch:
             if _notices().claim(notice, timezone.now()):
+                got = True
                 yield notice
 
 

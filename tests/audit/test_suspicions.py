@@ -16,6 +16,7 @@ from django_sf_oauth.exceptions import SalesforceOAuthError
 from django_sf_oauth.grants.contract import Claim, Status, Verdict
 from django_sf_oauth.grants.suspicion import refresh_load, suspicions
 from django_sf_oauth.models import ConnectionEvent, SalesforceConnection, suspicion
+from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.record import record
 from django_sf_oauth.models.store import RowStore
 from django_sf_oauth.models.suspicion import suspect, suspect_shared_token
@@ -204,6 +205,27 @@ def test_a_refresh_as_it_should_be_costs_no_query_more() -> None:
     assert len(queries) == 2  # to claim, and to store
 
 
+@pytest.mark.django_db(transaction=True)
+def test_to_look_into_many_takes_no_more_connections_than_there_are_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(store_module.own_connections, "take", lambda: taken.append("place"))
+    monkeypatch.setattr(store_module, "note", lambda *args: taken.append("note"))
+    monkeypatch.setattr(store_module.commits, "update", lambda update: True)
+    row = make_connection()
+    store = RowStore()
+    reading = store.read(row.pk)
+    assert reading is not None
+    claim = store.claim_at_once(reading, lease=90.0)
+    assert claim is not None
+    taken.clear()
+
+    store.store(claim, answer(instance_url="https://evil.example"))
+
+    assert taken == ["place", "note"]
+
+
 def test_a_database_that_fails_now_loses_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any) -> None:
         raise DatabaseError
@@ -219,7 +241,7 @@ def test_a_database_that_fails_now_loses_no_token(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_connection_deleted_meanwhile_is_nobody_to_suspect() -> None:
-    suspicion.watch(grant(key=0), answer(instance_url="https://evil.example"))
+    suspicion.note(grant(key=0), "host_changed")
 
     assert not ConnectionEvent.objects.exists()
 

@@ -244,6 +244,27 @@ def test_a_guard_that_fails_harms_no_verdict_and_the_sweep_makes_up_for_it(
     assert "store_failed" not in caplog.text
 
 
+@committed
+def test_the_victim_of_a_deadlock_tries_again(
+    fleet: list[SalesforceConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withdraw = fleet_guard._withdraw
+    failed: list[OperationalError] = []
+
+    def deadlock_once(*args: Any) -> None:
+        if not failed:
+            failed.append(OperationalError("deadlock"))
+            raise failed[0]
+        withdraw(*args)
+
+    monkeypatch.setattr(fleet_guard, "_withdraw", deadlock_once)
+    for row in fleet[:COUNT]:
+        fare(row)
+
+    assert len(failed) == 1
+    assert states()[WITHHELD] == COUNT
+
+
 def test_a_death_after_a_canary_lived_is_believed_and_trips_nothing(
     fake_salesforce: FakeSalesforce, tripped: list[SalesforceConnection]
 ) -> None:

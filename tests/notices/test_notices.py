@@ -343,6 +343,27 @@ def test_one_bad_address_stops_no_other(clock: Clock, mail_server: MailServer) -
     assert readers() == ["ada@example.com", "grace@example.com"]
 
 
+def test_a_run_tries_each_once_however_short_the_pause_is(
+    clock: Clock, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_sf_oauth.models.notice.full_jitter", lambda *args: 0.0)
+    mail_server.is_down = True
+    flag()
+    clock.ahead += WINDOW
+
+    assert send_notices() == {"failed": 1}
+    mail_server.is_down = False
+    assert send_notices() == {"sent": 1}
+
+
+def test_a_run_ends_when_others_claim_all_that_it_sees(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NoticeQuerySet, "claim", lambda self, notice, now: False)  # as in an old snapshot
+    flag()
+    clock.ahead += WINDOW
+
+    assert send_notices() == {}
+
+
 def test_a_run_gives_in_when_all_fail(clock: Clock, mail_server: MailServer) -> None:
     mail_server.is_down = True
     for _ in range(notices.IN_A_ROW + 3):
