@@ -19,6 +19,8 @@ from django_sf_oauth.models.sealed_rows import SealedRow, SealedTable, sealed_ta
 from django_sf_oauth.models.update_row import RowUpdate, Shape
 from django_sf_oauth.models.update_rows import update_rows
 
+from .write_behind import written_behind
+
 __all__ = ["BATCH", "Rotation", "Unreadable", "rotate_keys"]
 
 BATCH = 1000  # rows in one commit
@@ -109,22 +111,34 @@ class _Rotator:
     def _pass(self, table: SealedTable, key_id: str | None) -> int:
         """Over the whole table. Returns how many rows somebody held, or changed meanwhile."""
         missed = 0
-        for rows in table.batches(key_id, self._batch):
-            missed += self._reseal(table, rows)
-            self._done = min(self._done + sum(len(row.values) for row in rows), self._total)
+        batches = (self._resealed(table, rows) for rows in table.batches(key_id, self._batch))
+        for batch, left in written_behind(table.alias, batches, lambda batch: _write(table.alias, batch)):
+            missed += left
+            self._done = min(self._done + batch.values, self._total)
             self._tell(self._done, self._total)
         return missed
 
     @sensitive_variables()
-    def _reseal(self, table: SealedTable, rows: Sequence[SealedRow]) -> int:
+    def _resealed(self, table: SealedTable, rows: Sequence[SealedRow]) -> _Batch:
         alike: dict[Shape, list[RowUpdate]] = defaultdict(list)
         for row in rows:
             update, unreadable = table.resealed(row, self._newest)
             if unreadable:
                 bad = Unreadable(model=table.name, uuid=row.uuid, fields=tuple(unreadable))
                 self.unreadable[table.name, row.uuid] = bad
-            if update is not None:
+            if update is not None and not self._dry_run:
                 alike[update.shape].append(update)
-        if self._dry_run:
-            return 0
-        return sum(len(updates) - len(update_rows(table.alias, updates)) for updates in alike.values())
+        return _Batch(values=sum(len(row.values) for row in rows), alike=list(alike.values()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Batch:
+    """What to write of some rows, which have so many values."""
+
+    values: int
+    alike: Sequence[Sequence[RowUpdate]]
+
+
+def _write(alias: str, batch: _Batch) -> int:
+    """Returns how many rows somebody held, or changed meanwhile."""
+    return sum(len(updates) - len(update_rows(alias, updates)) for updates in batch.alike)
