@@ -111,7 +111,8 @@ def load(pk: int) -> list[SalesforceConnection]:
 
     from django_sf_oauth.models import SalesforceConnection
 
-    rows = [SalesforceConnection.objects.get(pk=pk) for _ in range(THREADS)]
+    # With its user, as `request.salesforce` has it: whether they are active is asked before each refresh.
+    rows = [SalesforceConnection.objects.select_related("user").get(pk=pk) for _ in range(THREADS)]
     connection.close()
     return rows
 

@@ -39,8 +39,10 @@ AFTER = {
     "mysql": "(next_refresh_at > %s OR (next_refresh_at = %s AND id > %s))",
 }
 CLAIM = {
-    "postgresql": "UPDATE {table} SET next_refresh_at = %s WHERE id IN"
-    " (SELECT id FROM {table} WHERE id = ANY(%s) AND {is_due} FOR UPDATE SKIP LOCKED) RETURNING id",
+    # Joined rather than looked up with IN, by which PostgreSQL would find each row twice.
+    "postgresql": "UPDATE {table} AS row SET next_refresh_at = %s FROM"
+    " (SELECT id FROM {table} WHERE id = ANY(%s) AND {is_due} FOR UPDATE SKIP LOCKED) AS free"
+    " WHERE row.id = free.id RETURNING row.id",
     "sqlite": "UPDATE {table} SET next_refresh_at = %s"
     " WHERE id IN (SELECT value FROM json_each(%s)) AND {is_due} RETURNING id",
 }
