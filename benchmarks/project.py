@@ -1,9 +1,9 @@
-"""The smallest Django project with the package in it, on a database of its own."""
+"""The smallest Django project with the package in it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -12,30 +12,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_sf_oauth.models import SalesforceConnection
 
-__all__ = ["connect", "project"]
+__all__ = ["connect", "project", "set_up"]
 
 numbers = count(1)
 
 
-@contextmanager
-def project() -> Iterator[Path]:
-    """Sets Django up, with tables; gives a folder that is gone afterwards."""
+def set_up(database: Mapping[str, Any], *, keys: Sequence[str] = ("benchmark-key",), **app: Any) -> None:
+    """Sets Django up, with the package's settings in `app`."""
     import django
     from django.conf import settings
-    from django.core.management import call_command
-    from django.db import connections
 
+    settings.configure(
+        SECRET_KEY="benchmark",  # noqa: S106  # of nothing
+        FERNET_KEYS=list(keys),
+        USE_TZ=True,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_sf_oauth"],
+        SALESFORCE_OAUTH={"CLIENT_ID": "benchmark", "CLIENT_SECRET": "benchmark", **app},
+        DATABASES={"default": dict(database)},
+    )
+    django.setup()
+
+
+@contextmanager
+def project() -> Iterator[Path]:
+    """Sets Django up on SQLite, with tables; gives a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        settings.configure(
-            SECRET_KEY="benchmark",  # noqa: S106  # of nothing
-            FERNET_KEYS=["benchmark-key"],
-            USE_TZ=True,
-            DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-            INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_sf_oauth"],
-            SALESFORCE_OAUTH={"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
-            DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{folder}/db.sqlite3"}},
-        )
-        django.setup()
+        set_up({"ENGINE": "django.db.backends.sqlite3", "NAME": f"{folder}/db.sqlite3"})
+        from django.core.management import call_command
+        from django.db import connections
+
         call_command("migrate", verbosity=0)
         yield Path(folder)
         connections.close_all()

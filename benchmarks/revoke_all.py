@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .stampede import DATABASE, POSTGRES, database, server, set_up
+from .postgres import POSTGRES, server
+from .stampede import DATABASE, database, set_up
 from .token_endpoint import TokenEndpoint, first_token, serving
 from .turns import verdict
 

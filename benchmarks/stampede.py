@@ -13,17 +13,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
+from . import project
+from .postgres import database_of, own_database, server
 from .turns import verdict
 
 if TYPE_CHECKING:
     from django_sf_oauth.models import SalesforceConnection
 
-POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
 DATABASE = "sf_oauth_stampede"
 PROCESSES, THREADS = 8, 4
@@ -36,34 +37,19 @@ GOAL = 1.06
 CONNECTION_GOAL = 0.02  # of the connection time of a row lock
 
 
-def set_up(origin: str, *, pool: bool = True, **more: Any) -> None:
-    import environ
+def set_up(origin: str, *, pool: bool = True, **app: Any) -> None:
     from django.conf import settings
 
-    database = {**environ.Env.db_url_config(POSTGRES), "NAME": DATABASE}
-    pooled = {"pool": {"min_size": THREADS, "max_size": 2 * THREADS}} if pool else {}
-    database["OPTIONS"] = {"application_name": DATABASE, **pooled}
     if settings.configured:
         return
-    settings.configure(
-        SECRET_KEY="benchmark",  # noqa: S106  # of nothing
-        FERNET_KEYS=["benchmark-key"],
-        USE_TZ=True,
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_sf_oauth"],
-        SALESFORCE_OAUTH={
-            "CLIENT_ID": "benchmark",
-            "CLIENT_SECRET": "benchmark",
-            "LOGIN_URL": origin,
-            "TRUSTED_HOSTS": [origin.partition("://")[2]],
-            "TIMEOUTS": {"wait": SOON},
-            **more,
-        },
-        DATABASES={"default": database},
+    pooled = {"pool": {"min_size": THREADS, "max_size": 2 * THREADS}} if pool else {}
+    project.set_up(
+        database_of(DATABASE, application_name=DATABASE, **pooled),
+        LOGIN_URL=origin,
+        TRUSTED_HOSTS=[origin.partition("://")[2]],
+        TIMEOUTS={"wait": SOON},
+        **app,
     )
-    import django
-
-    django.setup()
 
 
 # One process of a site
@@ -211,22 +197,6 @@ def most_held(*, start: float, end: float) -> int:
     return seen
 
 
-def server(database: str = "postgres") -> Any:
-    """A bare connection to the PostgreSQL server."""
-    import environ
-    import psycopg
-
-    config = environ.Env.db_url_config(POSTGRES)
-    return psycopg.connect(
-        host=config["HOST"],
-        port=config["PORT"] or 5432,
-        user=config["USER"],
-        password=config["PASSWORD"],
-        dbname=database,
-        autocommit=True,
-    )
-
-
 def main() -> int:
     from django_sf_oauth.testing import FakeSalesforce
     from django_sf_oauth.testing.server import FakeServer
@@ -317,22 +287,9 @@ def show(floor: float, found: Mapping[str, list[Mapping[str, float]]]) -> int:
     return 0 if all(goals.values()) else 1
 
 
-@contextmanager
-def database(origin: str) -> Iterator[None]:
+def database(origin: str) -> AbstractContextManager[None]:
     """A database of its own, gone afterwards."""
-    with server() as administration:
-        administration.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
-        administration.execute(f"CREATE DATABASE {DATABASE}")
-        try:
-            set_up(origin)
-            from django.core.management import call_command
-            from django.db import connections
-
-            call_command("migrate", verbosity=0)
-            yield
-            connections.close_all()
-        finally:
-            administration.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    return own_database(DATABASE, lambda: set_up(origin))
 
 
 def connect(fake: Any, origin: str) -> SalesforceConnection:

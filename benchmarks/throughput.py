@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .stampede import DATABASE, POSTGRES, database, server
+from .postgres import POSTGRES, server
+from .stampede import DATABASE, database
 from .token_endpoint import TokenEndpoint, first_token, serving
 from .turns import verdict
 
@@ -40,13 +41,16 @@ def main() -> int:
 
 
 def connect(origin: str, number: int) -> list[int]:
-    """So many connections of one user."""
+    """So many connections, each of a user of its own."""
     from django.contrib.auth import get_user_model
     from django.utils import timezone
 
     from django_sf_oauth.models import SalesforceConnection
 
-    user = get_user_model().objects.create(username="sam")
+    users = get_user_model().objects
+    made = users.bulk_create(
+        [get_user_model()(username=f"user{serial}") for serial in range(number)], batch_size=500
+    )
     rows = [
         SalesforceConnection(
             user=user,
@@ -58,7 +62,7 @@ def connect(origin: str, number: int) -> list[int]:
             refresh_token=first_token(f"family{serial}"),
             next_refresh_at=timezone.now(),
         )
-        for serial in range(number)
+        for serial, user in enumerate(made)
     ]
     return [row.pk for row in SalesforceConnection.objects.bulk_create(rows, batch_size=500)]
 

@@ -6,7 +6,9 @@ import os
 import time
 from typing import Any
 
+from billiard.process import current_process
 from celery import Celery
+from celery.signals import worker_process_init
 
 from .stampede import REDIS, set_up
 
@@ -26,6 +28,14 @@ app.conf.update(
     worker_hijack_root_logger=False,
     imports=[tasks.__name__],
 )
+
+
+@worker_process_init.connect
+def stay_on_one_core(**kwargs: Any) -> None:
+    """As the documentation advises."""
+    cores = sorted(os.sched_getaffinity(0))
+    index = current_process().index  # type: ignore[attr-defined]  # billiard says which child of the pool it is
+    os.sched_setaffinity(0, {cores[index % len(cores)]})
 
 
 @app.task

@@ -11,6 +11,7 @@ exchanges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
@@ -47,9 +48,19 @@ SOFT_LIMIT, HARD_LIMIT = 540, 600
 MAIL_LIMIT = 120  # seconds: a mail server that never answers must not take one worker after the other
 
 
-@shared_task(
-    name="django_sf_oauth.refresh_due", ignore_result=True, acks_late=False, expires=EXPIRES["refresh_due"]
-)
+def _task(**limits: float) -> Callable[[Callable[..., None]], Any]:
+    """A task of this module, by the name of its function; `limits` in seconds."""
+
+    def made(run: Callable[..., None]) -> Any:
+        name = run.__name__
+        options: dict[str, Any] = {"ignore_result": True, "acks_late": False, "expires": EXPIRES[name], **limits}
+        share: Any = shared_task(name=f"django_sf_oauth.{name}", **options)
+        return share(run)
+
+    return made
+
+
+@_task()
 def refresh_due() -> None:
     """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
     from .services import sweep
@@ -58,14 +69,7 @@ def refresh_due() -> None:
     sweep.refresh_due(refresh_connections.delay, limit=batches * sweep.BATCH)
 
 
-@shared_task(
-    name="django_sf_oauth.refresh_connections",
-    ignore_result=True,
-    acks_late=False,
-    expires=EXPIRES["refresh_connections"],
-    soft_time_limit=SOFT_LIMIT,
-    time_limit=HARD_LIMIT,
-)
+@_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
 def refresh_connections(ids: list[int]) -> None:
     """Refreshes those of a claimed batch that are still due."""
     from .services import schedule
@@ -73,9 +77,7 @@ def refresh_connections(ids: list[int]) -> None:
     schedule.refresh_connections(ids)
 
 
-@shared_task(
-    name="django_sf_oauth.revoke_pending", ignore_result=True, acks_late=False, expires=EXPIRES["revoke_pending"]
-)
+@_task()
 def revoke_pending() -> None:
     """Asks Salesforce to forget the grants that were given up here."""
     from .services import revoking
@@ -83,9 +85,7 @@ def revoke_pending() -> None:
     revoking.revoke_pending()
 
 
-@shared_task(
-    name="django_sf_oauth.prune_events", ignore_result=True, acks_late=False, expires=EXPIRES["prune_events"]
-)
+@_task()
 def prune_events() -> None:
     """Deletes audit events of more than 400 days, and attempts to connect that nobody can finish any more.
 
@@ -97,13 +97,7 @@ def prune_events() -> None:
     dormancy.expire_dormant()
 
 
-@shared_task(
-    name="django_sf_oauth.send_notices",
-    ignore_result=True,
-    acks_late=False,
-    expires=EXPIRES["send_notices"],
-    time_limit=MAIL_LIMIT,
-)
+@_task(time_limit=MAIL_LIMIT)
 def send_notices() -> None:
     """Mails users whose connection needs them, and operators whose app Salesforce refuses."""
     from .services import alerts, notices
@@ -112,13 +106,7 @@ def send_notices() -> None:
     notices.send_notices()
 
 
-@shared_task(
-    name="django_sf_oauth.send_digest",
-    ignore_result=True,
-    acks_late=False,
-    expires=EXPIRES["send_digest"],
-    time_limit=MAIL_LIMIT,
-)
+@_task(time_limit=MAIL_LIMIT)
 def send_digest() -> None:
     """Mails operators what waits for somebody, if `DIGEST` names any."""
     from .services import digest

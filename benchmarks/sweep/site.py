@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from benchmarks.project import connect, project
-from benchmarks.stampede import POSTGRES, server
+from benchmarks import project
+from benchmarks.postgres import database_of, own_database
 
 __all__ = ["BIG_ORG", "fill", "let_be_due", "postgres", "set_up", "sqlite"]
 
@@ -29,52 +29,26 @@ LATELY = "-1 - id * 1009 % 3600"  # in no order of the keys
 
 @contextmanager
 def sqlite() -> Iterator[None]:
-    with project():
+    with project.project():
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):  # as the documentation asks for
             _execute(f"PRAGMA {pragma}")
         yield
 
 
-@contextmanager
-def postgres() -> Iterator[None]:
+def postgres() -> AbstractContextManager[None]:
     """Needs a PostgreSQL at ``TEST_POSTGRES_URL``."""
-    from django.core.management import call_command
-    from django.db import connections
-
-    with server() as administration:
-        administration.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        administration.execute(f"CREATE DATABASE {DATABASE}")
-        try:
-            set_up()
-            call_command("migrate", verbosity=0)
-            yield
-            connections.close_all()
-        finally:
-            administration.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    return own_database(DATABASE, set_up)
 
 
 def set_up() -> None:
-    import django
-    import environ
-    from django.conf import settings
-
-    settings.configure(
-        SECRET_KEY="benchmark",  # noqa: S106  # of nothing
-        FERNET_KEYS=["benchmark-key"],
-        USE_TZ=True,
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_sf_oauth"],
-        SALESFORCE_OAUTH={"CLIENT_ID": "benchmark", "CLIENT_SECRET": "benchmark"},
-        DATABASES={"default": {**environ.Env.db_url_config(POSTGRES), "NAME": DATABASE}},
-    )
-    django.setup()
+    project.set_up(database_of(DATABASE))
 
 
 def fill(number: int) -> None:
     """So many connections, each of which is a copy of one that the package made; none is due."""
     from django.db import connection
 
-    template = connect(is_default=None)
+    template = project.connect(is_default=None)
     vendor, table = connection.vendor, template._meta.db_table
     values: dict[str, str] = {
         str(field.column): f"one.{field.column}" for field in template._meta.concrete_fields

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, SynchronousOnlyOperation
 from django.db import Error
 
@@ -13,12 +15,18 @@ from django_sf_oauth.exceptions import NotConnected
 if TYPE_CHECKING:
     from .connection import SalesforceConnection
 
-__all__ = ["is_active", "raise_unless_active_user", "user_inactive"]
+__all__ = ["active_among", "is_active", "raise_unless_active_user", "user_inactive"]
 
 
 def is_active(user: Any) -> bool:
     """By a field, a property, or nothing that the user model knows of."""
     return bool(getattr(user, "is_active", True))
+
+
+def active_among(alias: str, keys: Collection[Any]) -> set[Any]:
+    """Those of the users with these primary keys who are active."""
+    users = get_user_model()._base_manager.using(alias).in_bulk(keys)
+    return {key for key, user in users.items() if is_active(user)}
 
 
 def raise_unless_active_user(connection: SalesforceConnection) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import F
@@ -19,23 +20,56 @@ from .clock import MILLISECONDS, DatabaseClock
 from .columns import column, prepared, table
 from .connection import SalesforceConnection
 
-__all__ = ["is_under_way", "read", "reading", "renewed", "seen_in"]
+__all__ = ["Watched", "is_under_way", "read", "reading", "renewed", "seen_in", "watched"]
 
 TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the moment of the reading
-SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", "access_token", "refresh_token"})
-READ = frozenset({*SHOWN, "id", "access_token", "refresh_token"})
+TOKENS = ("access_token", "refresh_token")
+SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", *TOKENS})
+READ = frozenset({*SHOWN, *TOKENS, "id"})
+BESIDE = ("pk", "user_id", "next_refresh_at")
+
+
+class Watched(NamedTuple):
+    """A connection as the sweep's batches see it."""
+
+    grant: Grant
+    user: Any
+    """Primary key."""
+    due_at: datetime | None
 
 
 def reading(row: SalesforceConnection, *, lease_left: int | None = None) -> Grant:
     """What a row says; `lease_left` is in milliseconds."""
+    facts = {name: getattr(row, name) for name in (*SHOWN, *TOKENS)}
+    return _grant(row.pk, facts, lease_left)
+
+
+def _grant(key: int, facts: dict[str, Any], lease_left: int | None) -> Grant:
     return Grant(
-        key=row.pk,
-        **{name: getattr(row, name) for name in (*SHOWN, "access_token", "refresh_token")},
-        expires_in=_seconds_until(row.expires_at),
-        retry_in=_seconds_until(row.retry_at),
+        key=key,
+        **facts,
+        expires_in=_seconds_until(facts["expires_at"]),
+        retry_in=_seconds_until(facts["retry_at"]),
         lease_left=None if lease_left is None else lease_left / 1000,
-        in_doubt=row.in_doubt_since is not None or (lease_left is not None and lease_left <= 0),
+        in_doubt=facts["in_doubt_since"] is not None or (lease_left is not None and lease_left <= 0),
     )
+
+
+def watched(alias: str, keys: Sequence[int]) -> Iterator[Watched]:
+    """The connections of these primary keys, at half of what instances of the model cost.
+
+    Their leases are not timed: whoever finds one takes another look.
+    """
+    rows = SalesforceConnection._base_manager.using(alias).filter(pk__in=keys)
+    for key, user, due_at, *values in rows.values_list(*BESIDE, *SHOWN, *TOKENS):
+        facts = dict(zip((*SHOWN, *TOKENS), values, strict=True))
+        for name in TOKENS:
+            facts[name] = _bound(name, facts[name], facts["uuid"])
+        yield Watched(_grant(key, facts, None), user, due_at)
+
+
+def _bound(name: str, sealed: Sealed | None, uuid: UUID) -> Sealed | None:
+    return sealed and sealed.bound_to(sealed_field(SalesforceConnection, name).binding_of(uuid))
 
 
 def read(alias: str, key: int) -> Grant | None:
@@ -75,7 +109,7 @@ def renewed(grant: Grant, values: Mapping[str, Any]) -> Grant:
     """What a reading would show now that these values have been stored."""
     tokens: dict[str, Any] = {
         name: Sealed(values[name], sealed_field(SalesforceConnection, name).binding_of(grant.uuid))
-        for name in ("access_token", "refresh_token")
+        for name in TOKENS
         if name in values
     }
     return replace(

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from django.db import router
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.models.active_user import is_active
-from django_sf_oauth.models.readings import seen_in
+from django_sf_oauth.models.active_user import active_among
+from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.models.store import engine
 
 from .flights import Flights
@@ -59,25 +60,27 @@ def refresh_connections(
     deadline = monotonic() + budget
     flights = Flights(THREADS)
     counts: Counter[str] = Counter()
-    for row in _rows(ids):
-        if not _wants_refresh(row, forced=forced):
+    for row, is_active in _rows(ids):
+        grant = row.grant
+        if not is_active or not (forced or _is_due(row)):
             counts["skipped"] += 1
         elif flights.has_room(deadline - monotonic()):
-            flight = engine.submit(row.pk, row.generation, forced=forced, ahead=not forced, seen=seen_in(row))
-            flights.add(flight, row.uuid)
+            flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
+            flights.add(flight, grant.uuid)
         else:
             counts["postponed"] += 1
     flights.wait(grace)
     return counts + flights.endings
 
 
-def _rows(ids: Sequence[int]) -> Iterator[SalesforceConnection]:
-    """The connections as they are now, a batch at a time; those of inactive users are set aside."""
+def _rows(ids: Sequence[int]) -> Iterator[tuple[Watched, bool]]:
+    """The connections as they are now, a batch at a time, and whether their users are active; else they wait."""
+    alias = router.db_for_write(SalesforceConnection)
     for start in range(0, len(ids), BATCH):
-        rows = SalesforceConnection.objects.filter(pk__in=ids[start : start + BATCH])
-        found = list(rows.select_related("user"))
-        _set_aside(row.pk for row in found if not _user_is_active(row))
-        yield from found
+        found = list(watched(alias, ids[start : start + BATCH]))
+        active = active_among(alias, {row.user for row in found})
+        _set_aside(row.grant.key for row in found if row.user not in active)
+        yield from ((row, row.user in active) for row in found)
 
 
 def _set_aside(ids: Iterable[int]) -> None:
@@ -86,20 +89,11 @@ def _set_aside(ids: Iterable[int]) -> None:
     due.update(next_refresh_at=timezone.now() + SET_ASIDE_FOR)
 
 
-def _wants_refresh(row: SalesforceConnection, *, forced: bool) -> bool:
-    return _user_is_active(row) and (forced or _is_due(row))
-
-
-def _is_due(row: SalesforceConnection) -> bool:
+def _is_due(row: Watched) -> bool:
     """Whether it still waits for the refresh it was claimed for: a success moves the due time further away."""
-    due_at: datetime | None = row.next_refresh_at
-    return row.status in WATCHED and due_at is not None and due_at <= _claim_ends()
+    return row.grant.status in WATCHED and row.due_at is not None and row.due_at <= _claim_ends()
 
 
 def _claim_ends() -> datetime:
     # The sweep claims by the database's clock, and this one may be slower.
     return timezone.now() + CLAIMED_FOR + CLOCKS_DIFFER
-
-
-def _user_is_active(row: SalesforceConnection) -> bool:
-    return is_active(row.user)
