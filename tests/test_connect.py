@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.test import override_settings
 from django.utils import timezone
 
@@ -315,3 +316,20 @@ def test_secrets_are_in_no_repr() -> None:
 
     assert request.state not in repr(request)
     assert request.code_challenge not in repr(request)
+
+
+def test_a_database_that_fails_amid_an_attempt_leaves_its_secrets_in_no_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(**facts: Any) -> None:
+        raise DatabaseError("no such table")
+
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda length: f"a-secret-of-{length}-bytes")
+    monkeypatch.setattr(ConnectAttempt.objects, "create", fail)
+
+    with pytest.raises(DatabaseError) as caught:
+        begin()
+
+    frames = [entry.frame for entry in caught.traceback if "django_sf_oauth" in str(entry.path)]
+    assert frames
+    assert not [name for frame in frames for name, value in frame.f_locals.items() if "a-secret" in repr(value)]

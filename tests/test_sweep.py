@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import SalesforceConnection, claiming
 from django_sf_oauth.protocol.identity import to_18
-from django_sf_oauth.services import sweep
+from django_sf_oauth.services import pace, sweep
 from tests.factories import make_connection, make_user
 from tests.fleet import claim_due
 
@@ -53,6 +53,25 @@ def test_a_second_sweep_claims_nothing_until_the_first_claim_has_run_out(
     third = claim_due()
 
     assert (first, second, third) == ([connection.pk], [], [connection.pk])
+
+
+def test_a_claim_that_a_slow_sweep_makes_lasts_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        make_connection(**due())
+    began = timezone.now()
+    clock = [0.0]
+    monkeypatch.setattr(pace.Pace.__init__, "__kwdefaults__", {"monotonic": lambda: clock[0]})
+
+    for _ in sweep.claims(batch=1):  # each batch takes four minutes, as without Celery
+        clock[0] += 240.0
+
+    first, second = SalesforceConnection.objects.order_by("next_refresh_at").values_list(
+        "next_refresh_at", flat=True
+    )
+    assert first is not None
+    assert second is not None
+    assert first >= began + sweep.CLAIMED_FOR
+    assert second - first == timedelta(seconds=240)
 
 
 def test_a_claim_takes_no_more_than_its_limit() -> None:

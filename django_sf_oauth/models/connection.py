@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -156,11 +156,14 @@ class SalesforceConnection(GuardedModel):
     def __str__(self) -> str:
         return self.username or f"{self.organization_id}/{self.salesforce_user_id}"
 
-    def save(self, **kwargs: Any) -> None:
+    def save(self, *, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         """As ever; a new refresh token is one that the sweep keeps alive, also if nobody uses it."""
+        names = None if update_fields is None else set(update_fields)
         if self._state.adding or self._was_assigned("refresh_token"):
             schedule(self)
-        super().save(**kwargs)
+            if names is not None and "refresh_token" in names:
+                names.add("next_refresh_at")
+        super().save(update_fields=names, **kwargs)
 
     @property
     def reconnect_url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.views.decorators.debug import sensitive_variables
@@ -14,6 +15,7 @@ from django_sf_oauth.models.attempt import digest
 from django_sf_oauth.models.kill_switch import kill_switch
 from django_sf_oauth.protocol.authorize import AuthorizationRequest, code_challenge
 from django_sf_oauth.protocol.hosts import host_of, is_login_host, is_trusted_url
+from django_sf_oauth.transport.opaque import opaque
 
 from .failures import failed
 from .rate_limits import attempts_kept, limit_connect, one_at_a_time
@@ -51,15 +53,11 @@ def start(
     chosen = app_named(connection.app if connection else app)
     refuse_if_stopped(chosen, org=connection.organization_id if connection else "")
     login_url = _login_url(chosen, login_host, connection)
-    state = secrets.token_urlsafe(32)
-    verifier = secrets.token_urlsafe(64)  # of letters, digits, - and _: Salesforce rejects a ~
     with one_at_a_time(user):
         limit_connect(user, chosen)
         ConnectAttempt.objects.stale(attempts_kept()).filter(user=user).delete()
-        attempt = ConnectAttempt.objects.create(
-            state_digest=digest(state),
+        opened = _open(
             browser_digest=digest(browser),
-            verifier=verifier,
             user=user,
             app=chosen.alias,
             login_url=login_url,
@@ -70,13 +68,28 @@ def start(
     return AuthorizationRequest(
         login_url=login_url,
         client_id=chosen.client_id,
-        redirect_uri=attempt.redirect_uri,
+        redirect_uri=chosen.redirect_uri or redirect_uri,
         scopes=chosen.scopes,
-        state=state,
-        code_challenge=code_challenge(verifier),
+        state=opened.state,
+        code_challenge=opened.code_challenge,
         login_hint=login_hint or (connection.username if connection else ""),
         prompt=None if connection else _prompt(user, chosen, login_url),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opened:
+    state: str = field(repr=False)
+    code_challenge: str
+
+
+@opaque
+def _open(**facts: Any) -> _Opened:
+    """Makes the secrets of an attempt and stores it; the verifier is nowhere but in the database, sealed."""
+    state = secrets.token_urlsafe(32)
+    verifier = secrets.token_urlsafe(64)  # of letters, digits, - and _: Salesforce rejects a ~
+    ConnectAttempt.objects.create(state_digest=digest(state), verifier=verifier, **facts)
+    return _Opened(state=state, code_challenge=code_challenge(verifier))
 
 
 def app_named(alias: str) -> AppSettings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django_sf_oauth.conf import get_apps
@@ -23,11 +24,20 @@ class Pace:
     Args:
         alias: of the database.
         now: by its clock.
-        until: when the claims run out.
+        claims_last: how long after each claim it runs out, however long the sweep takes.
+        monotonic: a clock in seconds.
     """
 
-    def __init__(self, alias: str, *, now: datetime, until: datetime) -> None:
-        self._alias, self._now, self._until = alias, now, until
+    def __init__(
+        self,
+        alias: str,
+        *,
+        now: datetime,
+        claims_last: timedelta,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._alias, self._now, self._claims_last = alias, now, claims_last
+        self._monotonic, self._began = monotonic, monotonic()
         self._rates = _rates()
         self._spent: set[str] = set()
 
@@ -56,7 +66,8 @@ class Pace:
         return claimed
 
     def _claim(self, ids: Sequence[int]) -> list[int]:
-        return claim(self._alias, ids, now=self._now, until=self._until)
+        passed = timedelta(seconds=self._monotonic() - self._began)
+        return claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
 
 
 def _rates() -> Mapping[str, Rate]:

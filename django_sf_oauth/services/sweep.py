@@ -56,7 +56,7 @@ def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
     """
     alias = router.db_for_write(SalesforceConnection)
     now = database_now(alias)
-    pace = Pace(alias, now=now, until=now + CLAIMED_FOR)
+    pace = Pace(alias, now=now, claims_last=CLAIMED_FOR)
     due = in_turns(filter(pace.allows, in_due_order(alias, now)), limit=limit)
     while chosen := list(islice(due, max(0, min(batch, limit)))):
         if ids := pace.claim(chosen):

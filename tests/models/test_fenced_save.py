@@ -354,3 +354,14 @@ def test_an_expression_may_be_assigned_to_a_plain_field(row: SalesforceConnectio
 def test_naming_an_unknown_field_is_an_error(row: SalesforceConnection) -> None:
     with pytest.raises(FieldDoesNotExist):
         row.save(update_fields=["no_such_field"])  # type: ignore[misc]  # the plugin knows it, too
+
+
+def test_a_refresh_token_that_is_saved_alone_is_kept_alive_too() -> None:
+    row = make_connection(refresh_token=None, next_refresh_at=None)
+    row.refresh_token = "5Aep-imported"
+
+    row.save(update_fields=["refresh_token"])
+
+    stored = SalesforceConnection.objects.get(pk=row.pk)
+    assert stored.next_refresh_at is not None
+    assert stored.next_refresh_at == row.next_refresh_at
