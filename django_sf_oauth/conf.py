@@ -13,11 +13,21 @@ from django.core.signals import setting_changed
 
 from .exceptions import ConfigurationError
 
-__all__ = ["AppSettings", "Breaker", "FleetGuard", "Timeouts", "from_env", "get_app", "get_apps"]
+__all__ = [
+    "LONGEST_EXCHANGE",
+    "AppSettings",
+    "Breaker",
+    "FleetGuard",
+    "Timeouts",
+    "from_env",
+    "get_app",
+    "get_apps",
+]
 
 DEFAULT_ALIAS = "default"
 SETTING = "SALESFORCE_OAUTH"
 KEY_PROVIDER = "KEY_PROVIDER"
+LONGEST_EXCHANGE = 60.0  # seconds; workers that end, and batches whose time is over, wait for one
 
 SecretSource = str | Sequence[str] | Callable[[], str | Sequence[str]] | None
 
@@ -32,7 +42,12 @@ class Timeouts:
     lease: float = 90.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.total < self.lease:
+        if not 0 < self.total <= LONGEST_EXCHANGE:
+            raise ConfigurationError(
+                f"{SETTING}: in TIMEOUTS, total has to be between 0 and {LONGEST_EXCHANGE:.0f} seconds.",
+                code="bad_setting",
+            )
+        if self.lease <= self.total:
             raise ConfigurationError(
                 f"{SETTING}: in TIMEOUTS, lease has to be longer than total.", code="bad_setting"
             )

@@ -19,6 +19,7 @@ from celery.schedules import crontab
 from celery.signals import worker_process_shutdown
 
 from .backlog import room
+from .conf import LONGEST_EXCHANGE
 
 __all__ = [
     "beat_schedule",
@@ -30,7 +31,7 @@ __all__ = [
     "send_notices",
 ]
 
-EXCHANGE_ENDS = 75.0  # seconds; a whole exchange, and its store
+EXCHANGE_ENDS = LONGEST_EXCHANGE + 15.0  # seconds; with its store
 
 # Seconds after which a message that nobody took is worth nothing: the next one sees the same rows.
 EXPIRES = {

@@ -120,12 +120,16 @@ def test_a_setting_of_another_shape_is_refused(value: Any) -> None:
         read_apps(value)
 
 
-@pytest.mark.parametrize("timeouts", [{"total": 90}, {"lease": 60}, {"total": 0}])
-def test_a_lease_that_ends_before_its_exchange_is_refused(timeouts: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("timeouts", "name"), [({"lease": 60}, "lease"), ({"total": 0}, "total"), ({"total": 61}, "total")]
+)
+def test_a_lease_that_ends_before_its_exchange_or_a_worker_that_waits_for_it_is_refused(
+    timeouts: dict[str, float], name: str
+) -> None:
     with refused("bad_setting") as caught:
         read_apps({**MINIMAL, "TIMEOUTS": timeouts})
 
-    assert "lease" in str(caught[0])
+    assert f"in TIMEOUTS, {name} has to be" in str(caught[0])
 
 
 def test_an_app_without_an_id_is_refused() -> None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from django.db import router
 from django.utils import timezone
 
+from django_sf_oauth.conf import LONGEST_EXCHANGE
 from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
@@ -32,7 +33,7 @@ logger = logging.getLogger("django_sf_oauth.schedule")
 SET_ASIDE_FOR = timedelta(days=1)  # a connection of an inactive user is looked at that often
 CLOCKS_DIFFER = timedelta(minutes=1)  # at most, between this machine and the database
 BUDGET = 240.0  # seconds in which a batch starts exchanges
-GRACE = 75.0  # seconds for those in flight to end: a whole exchange, and its store
+GRACE = LONGEST_EXCHANGE + 15.0  # seconds for those in flight to end: a whole exchange, and its store
 
 
 def refresh_connections(
