@@ -250,7 +250,7 @@ def test_the_audit_shows_which_events_are_as_they_were_written(browser: Client) 
     html = page(browser, EVENTS)
 
     cells = re.findall(r'field-sequence_shown">(\d)</td><td class="field-is_whole"><img [^>]*icon-(\w+)', html)
-    assert cells == [("3", "yes"), ("2", "no"), ("1", "unknown")]
+    assert cells == [("3", "yes"), ("2", "no"), ("1", "no")]
     assert html.count(f"deleted: {key}") == 3
 
 

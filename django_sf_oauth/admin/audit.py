@@ -62,9 +62,9 @@ class ConnectionEventAdmin(EventModelAdmin):
         return event.sequence
 
     @admin.display(description=_("as written"), boolean=True)
-    def is_whole(self, event: ConnectionEvent) -> bool | None:
+    def is_whole(self, event: ConnectionEvent) -> bool:
         """Whether its MAC holds, reckoned for the rows of the page alone; unknown for one from before signing."""
-        return event.holds() if event.mac else None
+        return event.holds()
 
     @admin.display(description=_("user"), ordering="user")
     def user_shown(self, event: ConnectionEvent) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_variables
 
-from django_sf_oauth.fields import derived_keys
+from django_sf_oauth.exceptions import ConfigurationError
+from django_sf_oauth.keyring import derived_keys, find_key
 
-__all__ = ["fingerprint", "fingerprints", "is_newest", "knows", "mac", "mac_holds"]
+__all__ = ["fingerprint", "fingerprints", "is_newest", "knows", "mac", "mac_holds", "newest_prefix"]
 
 MAC = "audit mac"
 FINGERPRINT = "token fingerprint"
@@ -33,18 +35,23 @@ def mac(content: Content) -> str:
 def mac_holds(claimed: str, content: Content) -> bool:
     """Whether one of our keys made this MAC of this content; compared in constant time."""
     key_id = _key_id(claimed)
-    key = derived_keys(MAC).get(key_id)
+    key = _key(key_id)
     return key is not None and constant_time_compare(claimed, _marked(key_id, key, _canonical(content)))
 
 
 def knows(claimed: str) -> bool:
     """Whether the key that a MAC names is listed."""
-    return _key_id(claimed) in derived_keys(MAC)
+    return _key(_key_id(claimed)) is not None
+
+
+def newest_prefix() -> str:
+    """What begins each MAC that names the newest key."""
+    return f"{next(iter(derived_keys(MAC)))}:"
 
 
 def is_newest(claimed: str) -> bool:
     """Whether a MAC names the newest key."""
-    return _key_id(claimed) == next(iter(derived_keys(MAC)))
+    return claimed.startswith(newest_prefix())
 
 
 @sensitive_variables()
@@ -61,6 +68,13 @@ def fingerprints(token: str) -> list[str]:
         _marked(key_id, key, token.encode())[: len(key_id) + length]
         for key_id, key in derived_keys(FINGERPRINT).items()
     ]
+
+
+def _key(key_id: str) -> bytes | None:
+    if key_id not in derived_keys(MAC):
+        with suppress(ConfigurationError):  # what is known already has to do then
+            find_key(key_id)  # which asks a provider again: another process may sign with a newer key already
+    return derived_keys(MAC).get(key_id)
 
 
 def _canonical(content: Content) -> bytes:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import connections, router, transaction
 from django.db.models import QuerySet
 
 from django_sf_oauth.models import AuditChain, ConnectionEvent
-from django_sf_oauth.models.signing import is_newest, mac
+from django_sf_oauth.models.signing import is_newest, mac, newest_prefix
 
 from .auditing import in_batches
 
-__all__ = ["resign"]
+__all__ = ["needing_older_keys", "resign"]
 
 
 def resign(*, chunk: int = 1000) -> Counter[str]:
@@ -29,15 +30,23 @@ def resign(*, chunk: int = 1000) -> Counter[str]:
     Returns:
         How many events and chains were ``signed``, and how many were ``left``, since their MAC does not hold.
     """
-    counts: Counter[str] = Counter()
-    for batch in in_batches(ConnectionEvent.objects.exclude(mac=""), chunk):
-        counts.update(_resign_events([event for event in batch if not is_newest(event.mac)]))
-    chains = AuditChain.objects.order_by("pk")
-    rest: QuerySet[AuditChain] = chains
-    while uuids := list(rest.values_list("pk", flat=True)[:chunk]):
-        rest = chains.filter(pk__gt=uuids[-1])
-        counts.update(_resign_chains(uuids))
+    counts: Counter[str] = Counter(signed=0, left=0)
+    for events in in_batches(_under_older_keys(ConnectionEvent.objects.all()), chunk):
+        counts.update(_resign_events(events))
+    for chains in in_batches(_under_older_keys(AuditChain.objects.all()), chunk):
+        counts.update(_resign_chains([chain.pk for chain in chains]))
     return counts
+
+
+def needing_older_keys() -> int:
+    """How many events and chains only an older key can verify. What does not hold is not worth one."""
+    tables = (ConnectionEvent.objects.all(), AuditChain.objects.all())
+    rows = (row for table in tables for batch in in_batches(_under_older_keys(table)) for row in batch)
+    return sum(row.holds() for row in rows)
+
+
+def _under_older_keys(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.exclude(mac="").exclude(mac__startswith=newest_prefix())
 
 
 def _resign_events(old: Sequence[ConnectionEvent]) -> dict[str, int]:

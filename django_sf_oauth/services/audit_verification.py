@@ -26,10 +26,10 @@ class Wrong:
     """Something that is not as it was written.
 
     Attributes:
-        what: ``changed`` (the event was), ``unsigned`` (it was written, or its MAC taken away, after signing had
-            begun), ``unknown_key`` (signed with a key that is no longer listed), ``relinked`` (it refers to
-            another connection than it was signed for), ``missing`` or ``extra`` (a number in the history of a
-            connection), or ``chain_changed`` (the record of how many there are was changed, put back or deleted).
+        what: ``changed`` (the event was), ``unsigned`` (it has no MAC), ``unknown_key`` (signed with a key that is
+            no longer listed), ``relinked`` (it refers to another connection than it was signed for), ``missing``
+            or ``extra`` (a number in the history of a connection), or ``chain_changed`` (the record of how many
+            there are was changed, put back or deleted).
         event: primary key.
         sequence: the number of the event in its connection's history, or a range of numbers.
     """
@@ -45,8 +45,7 @@ def verify(events: QuerySet[ConnectionEvent], counts: Counter[str], *, whole: bo
 
     Args:
         events: selected ones.
-        counts: is filled with how many events ``hold``, how many are from ``before`` signing began, and how many
-            things are ``wrong``.
+        counts: is filled with how many events ``hold``, and how many things are ``wrong``.
         whole: these are all events there are, so that a connection without one is looked at too.
     """
     for found in (_wrong_events(events, counts), _wrong_chains(events, whole=whole)):
@@ -56,12 +55,9 @@ def verify(events: QuerySet[ConnectionEvent], counts: Counter[str], *, whole: bo
 
 
 def _wrong_events(events: QuerySet[ConnectionEvent], counts: Counter[str]) -> Iterator[Wrong]:
-    began = ConnectionEvent.objects.exclude(mac="").aggregate(first=Min("pk"))["first"]
     for batch in in_batches(events.annotate(linked=F("connection__uuid"))):
         for event in batch:
-            if not event.mac and (began is None or event.pk < began):
-                counts["before"] += 1
-            elif what := _what_is_wrong(event):
+            if what := _what_is_wrong(event):
                 number = "" if event.sequence is None else str(event.sequence)
                 yield Wrong(what=what, event=event.pk, connection=event.connection_uuid, sequence=number)
             else:
@@ -82,18 +78,12 @@ def _wrong_chains(events: QuerySet[ConnectionEvent], *, whole: bool) -> Iterator
     if not whole:
         uuids = events.order_by().values("connection_uuid")
         chains, numbered = chains.filter(pk__in=uuids), numbered.filter(connection_uuid__in=uuids)
-    after: UUID | None = None
-    while batch := list(_after(chains, after)):
-        after = batch[-1].pk
+    for batch in in_batches(chains, CHAINS):
         found = _numbers(ConnectionEvent.objects.all(), [chain.pk for chain in batch])
         for chain in batch:
             if not _fits(chain, found.get(chain.pk)):
                 yield from _looked_at_again(chain.pk)
     yield from _without_chain(numbered)
-
-
-def _after(chains: Any, last: UUID | None) -> Any:
-    return (chains if last is None else chains.filter(pk__gt=last)).order_by("pk")[:CHAINS]
 
 
 def _numbers(events: QuerySet[ConnectionEvent], uuids: list[UUID]) -> dict[Any, tuple[int, int, int]]:

@@ -57,10 +57,10 @@ def _is_of(name: str) -> Q:
 
 def in_batches(rows: QuerySet[Any], size: int | None = None) -> Iterator[list[Any]]:
     """Rows by primary key, so many at a time; MySQL's driver would fetch the whole answer of one query."""
-    last = 0
-    while batch := list(rows.order_by("pk").filter(pk__gt=last)[: size or BATCH]):
+    rest = rows.order_by("pk")  # from the lowest there is: an attacker may give a row a number below zero
+    while batch := list(rest[: size or BATCH]):
         yield batch
-        last = batch[-1].pk
+        rest = rows.order_by("pk").filter(pk__gt=batch[-1].pk)
 
 
 def exported(events: QuerySet[ConnectionEvent]) -> Iterator[dict[str, Any]]:

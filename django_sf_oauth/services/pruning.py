@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from django_sf_oauth.models import AuditChain, ConnectAttempt, ConnectionEvent
 
+from .auditing import in_batches
 from .rate_limits import attempts_kept
 
 __all__ = ["KEEP_EVENTS", "prune"]
@@ -25,10 +27,11 @@ def prune(*, keep_events: timedelta = KEEP_EVENTS, dry_run: bool = False) -> dic
     """Deletes audit events older than `keep_events`, and attempts to connect that matter no more.
 
     The history of a connection is cut at its beginning only, and what is left of it is signed: an event that a
-    slow clock dates too early stays until those before it in its history go.
+    slow clock dates too early stays until those before it in its history go. An event that is not as it was
+    written stays whatever its date, and all that follows it in its history: somebody may have dated it so.
 
     Returns:
-        How many rows of each: ``{"events": …, "attempts": …}``; with `dry_run`, how many it would be.
+        How many rows of each: ``{"events": …, "attempts": …}``; with `dry_run`, how many it would be at most.
     """
     moment = timezone.now() - keep_events
     stale = ConnectAttempt.objects.stale(attempts_kept())
@@ -38,33 +41,52 @@ def prune(*, keep_events: timedelta = KEEP_EVENTS, dry_run: bool = False) -> dic
 
 
 def _prune_events(moment: datetime) -> int:
-    old = ConnectionEvent.objects.older_than(moment)
-    deleted, last = _delete(old.filter(sequence=None)), 0
-    numbered = old.filter(sequence__isnull=False).order_by("pk")
-    while rows := list(numbered.filter(pk__gt=last).values_list("pk", "connection_uuid", "sequence")[:CHUNK]):
-        last = rows[-1][0]
-        deleted += _cut(rows, moment)
-    return deleted
+    stays: dict[UUID | None, float] = {}
+    return sum(_cut(old, moment, stays) for old in in_batches(ConnectionEvent.objects.older_than(moment), CHUNK))
 
 
-def _cut(old: Sequence[tuple[int, Any, Any]], moment: datetime) -> int:
-    """Deletes those before which nothing is kept, and notes where their chains begin now."""
+def _cut(old: Sequence[ConnectionEvent], moment: datetime, stays: dict[UUID | None, float]) -> int:
+    """Deletes those before which nothing is kept, and notes where their chains begin now.
+
+    Args:
+        stays: by connection, the number of the first event that is not as it was written; is added to.
+    """
     using = router.db_for_write(ConnectionEvent)
     with transaction.atomic(using=using):
-        events, uuids = ConnectionEvent._base_manager.using(using), {uuid for _, uuid, _ in old}
-        chains = AuditChain.objects.using(using).locked(uuids)
-        kept = events.filter(connection_uuid__in=uuids, sequence__isnull=False, created_at__gte=moment).order_by()
+        events = ConnectionEvent._base_manager.using(using)
+        chains = AuditChain.objects.using(using).locked(_connections_of(old))
+        for event in old:
+            if event.sequence is not None and not event.holds():
+                stays[event.connection_uuid] = min(event.sequence, stays.get(event.connection_uuid, inf))
+        kept = events.filter(connection_uuid__in=chains, sequence__isnull=False, created_at__gte=moment).order_by()
         begins = dict(kept.values_list("connection_uuid").annotate(Min("sequence")))
-        gone = [row for row in old if row[2] < begins.get(row[1], row[2] + 1)]
+        gone = [
+            event
+            for event in old
+            if (event.holds() if event.sequence is None else event.sequence < _first_of(event, begins, stays))
+        ]
         for uuid, first in _beginnings(gone).items():
             chains[uuid].pruned(first=max(first, chains[uuid].first))
         AuditChain.objects.using(using).store(chains.values())
-        return events.filter(pk__in=[pk for pk, _, _ in gone]).delete()[0]
+        return events.filter(pk__in=[event.pk for event in gone]).delete()[0]
 
 
-def _beginnings(gone: Sequence[tuple[int, UUID, int]]) -> dict[UUID, int]:
+def _connections_of(numbered: Iterable[ConnectionEvent]) -> set[UUID]:
+    return {event.connection_uuid for event in numbered if event.connection_uuid and event.sequence is not None}
+
+
+def _first_of(event: ConnectionEvent, *kept: Mapping[UUID | None, float]) -> float:
+    """The lowest number that is kept of its connection's history."""
+    return min(one.get(event.connection_uuid, inf) for one in kept)
+
+
+def _beginnings(gone: Iterable[ConnectionEvent]) -> dict[UUID, int]:
     """By connection, the number after the last one that is deleted."""
-    return {uuid: sequence + 1 for _, uuid, sequence in sorted(gone, key=lambda row: row[2])}
+    found: dict[UUID, int] = {}
+    for event in gone:
+        if event.connection_uuid and event.sequence is not None:
+            found[event.connection_uuid] = max(event.sequence + 1, found.get(event.connection_uuid, 0))
+    return found
 
 
 def _delete(rows: QuerySet[Any]) -> int:

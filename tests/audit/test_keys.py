@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from django_sf_oauth.fields import derived_keys, keyring
+from django_sf_oauth.keyring import PAUSE
+from django_sf_oauth.keyring import _keys as keys_of_the_process
 from django_sf_oauth.models import AuditChain, ConnectionEvent, SalesforceConnection
 from django_sf_oauth.models.record import record, record_failure
 from django_sf_oauth.models.signing import fingerprint, fingerprints, is_newest, mac, mac_holds
@@ -70,6 +72,48 @@ def test_to_sign_anew_twice_changes_nothing(row: SalesforceConnection) -> None:
 
     assert resign() == {"signed": 0, "left": 0}
     assert list(ConnectionEvent.objects.values_list("mac", flat=True)) == before
+
+
+@pytest.fixture
+def given(settings: Any) -> list[str]:
+    """The keys that a provider gives."""
+    keys = [OLD]
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "KEY_PROVIDER": lambda: list(keys)}
+    return keys
+
+
+def signed_by_a_process_that_knows_a_newer_key(given: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A connection with a history, of which this process does not know the key of the last event yet."""
+    row = row_with_history(make_connection())
+    known = keys_of_the_process.all()
+    given.insert(0, NEW)
+    keys_of_the_process.forget()
+    record(row, Kind.DISCONNECTED)
+    monkeypatch.setattr(keys_of_the_process, "_kept", known)
+    monkeypatch.setattr(keys_of_the_process, "_asked_at", -PAUSE)
+    return row
+
+
+def test_a_newer_key_of_another_process_is_asked_for_and_breaks_no_chain(
+    given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = signed_by_a_process_that_knows_a_newer_key(given, monkeypatch)
+
+    record(row, Kind.RECONNECTED)
+
+    assert found() == ([], {"hold": 7})
+
+
+def test_a_provider_that_fails_then_leaves_the_chain_unsigned_and_stops_nobody(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    row = signed_by_a_process_that_knows_a_newer_key(given, monkeypatch)
+    given[:] = []  # which is no answer
+
+    record(row, Kind.RECONNECTED)
+
+    assert events_of(row)[-1].kind == Kind.RECONNECTED
+    assert ("chain_changed", "") in wrongs()
 
 
 def test_a_fingerprint_is_found_under_the_key_that_made_it(settings: Any) -> None:

@@ -13,7 +13,7 @@ from hypothesis.extra.django import TestCase
 from django_sf_oauth.models import ConnectionEvent, SalesforceConnection
 from django_sf_oauth.models.record import record
 from django_sf_oauth.services import pruning
-from tests.audit.tampering import Kind, chain_of, events_of, found, remove, row_with_history, wrongs
+from tests.audit.tampering import Kind, chain_of, change, events_of, found, remove, row_with_history, wrongs
 from tests.factories import make_connection
 
 
@@ -89,6 +89,43 @@ def test_pruning_covers_up_no_tampering() -> None:
     pruning.prune(keep_events=timedelta(days=1))
 
     assert ("chain_changed", "") in wrongs()
+
+
+@pytest.mark.django_db
+def test_pruning_deletes_no_event_that_somebody_has_dated_back() -> None:
+    row = row_with_history(make_connection())
+    for event in events_of(row)[1:3]:
+        change(event, created_at=ago(500))
+    before = wrongs()
+
+    pruning.prune()
+
+    assert wrongs() == before == [("changed", "2"), ("changed", "3")]
+
+
+@pytest.mark.django_db
+def test_what_follows_a_forged_event_stays_whatever_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "CHUNK", 1)
+    row = make_connection()
+    write(row, 500, 490, 480, 10)
+    change(events_of(row)[1], mac="")
+
+    counts = pruning.prune()
+
+    assert (counts["events"], numbers(row), wrongs()) == (1, [2, 3, 4], [("unsigned", "2")])
+
+
+@pytest.mark.django_db
+def test_an_event_without_a_history_stays_if_it_was_forged() -> None:
+    for reason in ("access_denied", "state_unknown"):
+        ConnectionEvent.objects.create(kind=Kind.CONNECT_FAILED, app="default", reason=reason, created_at=ago(500))
+    forged = ConnectionEvent.objects.latest("pk")
+    change(forged, reason="forged")
+
+    counts = pruning.prune()
+
+    assert counts["events"] == 1
+    assert list(ConnectionEvent.objects.values_list("pk", flat=True)) == [forged.pk]
 
 
 @pytest.mark.django_db

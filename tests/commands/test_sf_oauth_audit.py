@@ -39,7 +39,7 @@ def lines(ran: Ran) -> list[dict[str, Any]]:
 def test_what_holds_ends_well(run: Run, row: SalesforceConnection) -> None:
     ran = run("sf_oauth_audit", "--verify")
 
-    assert (ran.code, ran.out) == (0, "before: 0\nhold: 5\nwrong: 0\n")
+    assert (ran.code, ran.out) == (0, "hold: 5\nwrong: 0\n")
 
 
 def test_what_was_tampered_with_is_named_and_fails(run: Run, row: SalesforceConnection) -> None:
@@ -62,7 +62,7 @@ def test_json_is_a_line_for_each_finding_and_one_for_the_counts(run: Run, row: S
 
     assert found == [
         {"what": "missing", "connection": str(row.uuid), "sequence": "1"},
-        {"before": 0, "hold": 4, "wrong": 1},
+        {"hold": 4, "wrong": 1},
     ]
 
 

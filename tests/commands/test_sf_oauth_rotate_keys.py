@@ -4,9 +4,11 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.models import QuerySet
 from django.test import override_settings
 
 from django_sf_oauth.models import ConnectionEvent
+from django_sf_oauth.services.keys import rotate_keys
 from tests.factories import make_connection
 from tests.test_checks import app
 from tests.test_key_checks import fails
@@ -66,9 +68,35 @@ def test_a_script_can_ask_whether_the_old_keys_may_go(run: Run) -> None:
         "after": {key_id(OLD): 1},
         "left": 1,
         "unreadable": [],
-        "audit": {},
+        "audit": {"under_older_keys": 0},
     }
     assert after.code == 0
+
+
+def test_an_old_key_stays_while_the_audit_trail_needs_it(run: Run) -> None:
+    with under_the_old_key:
+        ConnectionEvent.objects.create(kind="connect_failed", app="default")
+
+    with with_a_new_key:
+        rotate_keys()  # as if it was killed before it came to the trail
+        asked, as_json = run(COMMAND, "--dry-run"), run(COMMAND, "--dry-run", "--json")
+        run(COMMAND)
+        at_last = run(COMMAND, "--dry-run")
+
+    assert (asked.code, asked.said) == (1, "Keep the old keys: 1 of the audit trail not signed under the newest.")
+    assert "may be removed" not in asked.out
+    assert as_json.json["audit"] == {"under_older_keys": 1}
+    assert at_last.code == 0
+
+
+def test_an_old_key_may_go_although_an_event_does_not_hold_under_it(run: Run) -> None:
+    with under_the_old_key:
+        ConnectionEvent.objects.create(kind="connect_failed", app="default")
+    QuerySet(ConnectionEvent).update(reason="forged")
+
+    with with_a_new_key:
+        assert run(COMMAND).code == 0
+        assert run(COMMAND, "--dry-run").code == 0
 
 
 def test_the_audit_trail_needs_the_old_key_no_more_either(run: Run) -> None:
@@ -79,7 +107,7 @@ def test_the_audit_trail_needs_the_old_key_no_more_either(run: Run) -> None:
         ran, as_json = run(COMMAND), run(COMMAND, "--json")
 
     assert "audit trail, signed: 1" in ran.out
-    assert as_json.json["audit"] == {"signed": 0, "left": 0}
+    assert as_json.json["audit"] == {"signed": 0, "left": 0, "under_older_keys": 0}
     with after_the_old_key:
         assert all(event.holds() for event in ConnectionEvent.objects.all())
 

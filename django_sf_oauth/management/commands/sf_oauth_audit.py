@@ -48,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error.filename}: {error.strerror}.", returncode=USAGE) from None
 
     def _verify(self, options: Mapping[str, Any]) -> None:
-        selection, counts = self.selection(options), Counter(hold=0, before=0, wrong=0)
+        selection, counts = self.selection(options), Counter(hold=0, wrong=0)
         whole = selection.is_empty or selection.everything
         for wrong in audit_verification.verify(auditing.events_of(selection), counts, whole=whole):
             self._tell(asdict(wrong), options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +15,7 @@ from django_sf_oauth.keyring import keyring
 from django_sf_oauth.management.command import SOME_FAILED
 from django_sf_oauth.management.command import Command as BaseCommand
 from django_sf_oauth.management.progress import Progress
-from django_sf_oauth.services.audit_keys import resign
+from django_sf_oauth.services.audit_keys import needing_older_keys, resign
 from django_sf_oauth.services.keys import Rotation, rotate_keys
 
 
@@ -39,28 +38,28 @@ class Command(BaseCommand):
         finally:
             progress.end()
         # An old key that is gone could not show any more that the audit trail is as it was written.
-        signed: Counter[str] = Counter() if options["dry_run"] else resign()
-        self._write_json(rotation, signed) if options["json"] else self._write_text(rotation, signed)
-        if rotation.left:
-            raise CommandError(
-                f"Keep the old keys: {_values(rotation.left)} not under the newest.", returncode=SOME_FAILED
-            )
+        audit = {} if options["dry_run"] else dict(resign())
+        audit["under_older_keys"] = needing_older_keys()
+        self._write_json(rotation, audit) if options["json"] else self._write_text(rotation, audit)
+        if rotation.left or audit["under_older_keys"]:
+            raise CommandError(f"Keep the old keys: {_what_needs_them(rotation, audit)}.", returncode=SOME_FAILED)
         if rotation.unreadable:
             raise CommandError("The old keys may go, but not all tokens can be read.", returncode=SOME_FAILED)
 
-    def _write_json(self, rotation: Rotation, signed: Mapping[str, int]) -> None:
-        facts = {**asdict(rotation), "left": rotation.left, "audit": signed}
+    def _write_json(self, rotation: Rotation, audit: Mapping[str, int]) -> None:
+        facts = {**asdict(rotation), "left": rotation.left, "audit": audit}
         self.stdout.write(json.dumps(facts, cls=DjangoJSONEncoder, sort_keys=True))
 
-    def _write_text(self, rotation: Rotation, signed: Mapping[str, int]) -> None:
+    def _write_text(self, rotation: Rotation, audit: Mapping[str, int]) -> None:
         self._write_counts("before", rotation.before)
         self._write_counts("after", rotation.after)
         for row in rotation.unreadable:
             model = row.model.rpartition(".")[2]
             self.stdout.write(f"cannot be read: {model} {row.uuid}: {', '.join(row.fields)}")
-        for what, number in signed.items():
-            self.stdout.write(f"audit trail, {what}: {number:,}")
-        if not rotation.left:
+        for what, number in audit.items():
+            if number:
+                self.stdout.write(f"audit trail, {what.replace('_', ' ')}: {number:,}")
+        if not rotation.left and not audit["under_older_keys"]:
             self.stdout.write("All is under the newest key: the old ones may be removed.")
 
     def _write_counts(self, when: str, counts: Mapping[str, int]) -> None:
@@ -76,6 +75,12 @@ def _named(key_id: str) -> str:
     places = {known: place for place, known in enumerate(keyring(), 1)}
     place = places.get(key_id)
     return f"key {key_id} ({'unknown' if place is None else 'newest' if place == 1 else f'number {place}'})"
+
+
+def _what_needs_them(rotation: Rotation, audit: Mapping[str, int]) -> str:
+    if rotation.left:
+        return f"{_values(rotation.left)} not under the newest"
+    return f"{audit['under_older_keys']:,} of the audit trail not signed under the newest"
 
 
 def _values(number: int) -> str:
