@@ -26,6 +26,7 @@ from django_sf_oauth.models import ConnectAttempt, ConnectionEvent, PendingRevoc
 from django_sf_oauth.models.attempt import LIFETIME
 from django_sf_oauth.protocol.identity import sign
 from django_sf_oauth.services import callback as callback_service
+from django_sf_oauth.services.revoking import revoke_pending
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.journey import begin, code_of, come_back, connect, query_of, signed_in_client, the_connection
@@ -259,6 +260,38 @@ def test_a_grant_that_salesforce_gave_twice_is_not_revoked(fake_salesforce: Fake
 
     assert the_connection().generation == 2
     assert [one.path for one in fake_salesforce.requests if "revoke" in one.path] == []
+
+
+def test_a_grant_given_again_while_its_revocation_waits_is_not_revoked(fake_salesforce: FakeSalesforce) -> None:
+    client = signed_in_client()
+    connect(client, fake_salesforce)
+    old = the_connection().refresh_token
+    assert old is not None
+    fake_salesforce.maintenance = True
+    the_connection().disconnect()
+    fake_salesforce.maintenance = False
+    location = fake_salesforce.authorize(begin(client))
+    hostile(fake_salesforce, refresh_token=old.reveal())
+
+    come_back(client, location)
+    revoke_pending(everything=True)
+
+    the_connection().refresh()
+    assert not PendingRevocation.objects.exists()
+
+
+def test_another_grant_of_the_connection_still_waits_to_be_revoked(fake_salesforce: FakeSalesforce) -> None:
+    client = signed_in_client()
+    connect(client, fake_salesforce)
+    fake_salesforce.maintenance = True
+    the_connection().disconnect()
+    fake_salesforce.maintenance = False
+
+    connect(client, fake_salesforce)
+
+    assert PendingRevocation.objects.exists()
+    assert revoke_pending(everything=True) == {"revoked": 1}
+    the_connection().refresh()
 
 
 def test_a_connection_whose_token_no_key_opens_can_be_connected_again(fake_salesforce: FakeSalesforce) -> None:

@@ -27,6 +27,7 @@ from .revocation import PendingRevocation
 __all__ = [
     "FORGOTTEN",
     "ask_to_revoke",
+    "call_off",
     "disconnect",
     "forget_later",
     "give_up",
@@ -127,6 +128,18 @@ def revocation_of(connection: SalesforceConnection, *, reason: str) -> PendingRe
     except TokenUnreadable:
         return None  # what no key opens cannot be revoked from here
     return pending
+
+
+@sensitive_variables()
+def call_off(connection: SalesforceConnection) -> None:
+    """Takes off the list, in the caller's transaction, what would end the grant that the connection has now."""
+    using = router.db_for_write(PendingRevocation)
+    rows = PendingRevocation.objects.using(using).filter(connection_uuid=connection.uuid)
+    # One that is locked is being asked for, or was: to wait for it saves nothing, and its holder may wait for us.
+    skip_locked = connections[using].features.has_select_for_update_skip_locked
+    free = rows.select_for_update(skip_locked=skip_locked).order_by("pk")
+    same = [one.pk for one in free if one.token and one.token.opens_like(connection.refresh_token)]
+    rows.filter(pk__in=same).delete()
 
 
 FORGOTTEN = {

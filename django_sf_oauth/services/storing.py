@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sf_oauth.conf import AppSettings
 from django_sf_oauth.exceptions import TokenUnreadable
 from django_sf_oauth.models import ConnectAttempt, ConnectionEvent, PendingRevocation, SalesforceConnection
-from django_sf_oauth.models.disconnect import forget_later
+from django_sf_oauth.models.disconnect import call_off, forget_later
 from django_sf_oauth.models.record import record
 from django_sf_oauth.models.suspicion import suspect, suspect_shared_token
 from django_sf_oauth.models.token_values import token_values
@@ -51,6 +51,7 @@ def store(attempt: ConnectAttempt, app: AppSettings, verified: Verified) -> Stor
         _write(row, attempt, app, verified)
         become_default_if_first(row)
         row.refresh_from_db(using)
+        call_off(row)  # Salesforce may give a grant again that it has still to be told to forget
         record(row, Kind.CONNECTED if is_new else Kind.RECONNECTED, actor=attempt.user)
         suspect_shared_token(row)
         expected = attempt.connection if attempt.connection_id not in (None, row.pk) else None
