@@ -6,16 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.test import override_settings
+from django.test.utils import isolate_apps
 
 from django_sf_oauth.exceptions import ConfigurationError
-from django_sf_oauth.fields import Sealed
+from django_sf_oauth.fields import Sealed, SealedTextField
 from django_sf_oauth.keyring import newest_key
-from django_sf_oauth.models import ConnectAttempt, PendingRevocation, SalesforceConnection
+from django_sf_oauth.models import ConnectAttempt, PendingRevocation, SalesforceConnection, sealed_rows
 from django_sf_oauth.models.sealed_rows import sealed_tables
 from django_sf_oauth.models.store import store
 from django_sf_oauth.models.update_row import RowUpdate
@@ -102,6 +103,52 @@ def test_all_models_with_a_sealed_field_are_known() -> None:
         "django_sf_oauth.PendingRevocation": ["token"],
         "django_sf_oauth.ConnectAttempt": ["verifier"],
     }
+
+
+@pytest.fixture
+def own_apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A site whose models are those that the test makes."""
+    with isolate_apps("tests.uuid_user") as own:
+        monkeypatch.setattr(sealed_rows, "apps", own)
+        yield
+
+
+def own_model(name: str, *, table: str, **attributes: Any) -> Any:
+    """A model with the sealed column ``token`` and whatever else."""
+    meta = {"app_label": "uuid_user", "db_table": table, "managed": attributes.pop("managed", False)}
+    fields = {"uuid": models.UUIDField(default=uuid4), "token": SealedTextField(), **attributes}
+    return type(name, (models.Model,), {"__module__": __name__, "Meta": type("Meta", (), meta), **fields})
+
+
+@pytest.mark.django_db
+def test_a_table_that_django_does_not_manage_is_rotated_too(own_apps: None) -> None:
+    legacy = own_model("Legacy", table=PendingRevocation._meta.db_table)
+    pk = PendingRevocation.objects.create(token="x", app="default", connection_uuid=uuid4()).pk
+    row = legacy.objects.get(pk=pk)
+    with under_the_old_key:
+        legacy.objects.update(token=legacy._meta.get_field("token").ciphertext(row.uuid, "of-the-old-system"))
+
+    with with_a_new_key:
+        rotation = rotate_keys()
+
+    assert (rotation.before, rotation.after) == ({key_id(OLD): 1}, {key_id(NEW): 1})
+    with after_the_old_key:
+        assert plain(legacy.objects.get(pk=pk).token) == "of-the-old-system"
+
+
+def test_a_column_that_two_models_share_is_counted_once(own_apps: None) -> None:
+    own_model("Window", table="mailbox", another=SealedTextField())
+    mailbox = own_model("Mailbox", table="mailbox", managed=True)
+    own_model("Glass", table="mailbox")
+    type(
+        "Pane",
+        (mailbox,),
+        {"__module__": __name__, "Meta": type("Meta", (), {"app_label": "uuid_user", "proxy": True})},
+    )
+
+    found = {table.name: [field.name for field in table.fields] for table in sealed_tables()}
+
+    assert found == {"uuid_user.Mailbox": ["token"], "uuid_user.Window": ["another"]}
 
 
 @pytest.mark.django_db

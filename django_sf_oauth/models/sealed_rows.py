@@ -23,6 +23,7 @@ from .update_row import RowUpdate
 
 __all__ = ["SealedRow", "SealedTable", "sealed_tables"]
 
+Column = tuple[str, str, str | None]  # its database, its table and its name
 PREFIX_LENGTH = len(key_prefix("01234567"))
 
 
@@ -108,11 +109,24 @@ class SealedTable:
 
 
 def sealed_tables() -> Iterator[SealedTable]:
-    """Of this package and of the whole site: `SealedTextField` is there for everybody."""
-    for model in apps.get_models():
-        fields = tuple(field for field in model._meta.local_concrete_fields if isinstance(field, SealingField))
-        if fields and model._meta.managed and not model._meta.proxy:
+    """Of this package and of the whole site: `SealedTextField` is there for everybody.
+
+    Models that Django does not manage are among them, for their values need the keys as well.
+    """
+    known: set[Column] = set()
+    # Those that are managed first: of a column that two models see, theirs is what its values are bound to.
+    for model in sorted(apps.get_models(), key=lambda model: not model._meta.managed):
+        columns = {} if model._meta.proxy else _sealed_columns(model)
+        fields = tuple(field for column, field in columns.items() if column not in known)
+        known.update(columns)
+        if fields:
             yield SealedTable(model=model, fields=fields)
+
+
+def _sealed_columns(model: type[Model]) -> dict[Column, SealingField]:
+    table = router.db_for_write(model), model._meta.db_table
+    fields = model._meta.local_concrete_fields
+    return {(*table, field.column): field for field in fields if isinstance(field, SealingField)}
 
 
 def _present(names: list[str], values: list[Sealed | None]) -> dict[str, Sealed]:
