@@ -9,16 +9,19 @@ from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps as registry
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db import connections, router
+from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 
 from . import conf
 from .conf import AppSettings
 from .exceptions import ConfigurationError
-from .models import SalesforceConnection
+from .fields import SealingField
+from .models import SalesforceConnection, SealedQuerySet
 from .protocol.hosts import host_of, is_login_host, is_trusted_url
 from .protocol.tokens import missing_scopes
 from .services.mails import operators
@@ -29,6 +32,7 @@ __all__ = [
     "check_database",
     "check_mails",
     "check_middleware",
+    "check_models",
     "check_sessions",
     "check_settings",
     "check_tasks",
@@ -248,6 +252,23 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
         hint = 'Add path("salesforce/", include("django_sf_oauth.urls")) to your urlpatterns.'
         return [_warning(7, "The URLs of django_sf_oauth are not included.", hint)]
     return []
+
+
+@checks.register(checks.Tags.models)
+def check_models(**kwargs: Any) -> list[CheckMessage]:
+    """W008: rows that an upsert makes unreadable."""
+    hint = "Write objects = SealedQuerySet.as_manager(), or derive the queryset of its default manager from it."
+    return [
+        _warning(
+            8, f"{model._meta.label} holds sealed values and accepts upserts, which make them unreadable.", hint
+        )
+        for model in registry.get_models()
+        if _is_sealed(model) and not isinstance(model._default_manager.get_queryset(), SealedQuerySet)
+    ]
+
+
+def _is_sealed(model: type[Model]) -> bool:
+    return any(isinstance(field, SealingField) for field in model._meta.concrete_fields)
 
 
 @checks.register

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 from django.core.checks import CheckMessage, run_checks
-from django.db import connections
+from django.db import connections, models
 from django.test import override_settings
+from django.test.utils import isolate_apps
 
 from django_sf_oauth import checks
+from django_sf_oauth.fields import SealedTextField
+from django_sf_oauth.models import SealedQuerySet
 
 AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OURS = "django_sf_oauth.middleware.SalesforceMiddleware"
@@ -317,3 +322,51 @@ def test_a_site_that_sends_no_mails_is_asked_for_no_timeout() -> None:
 def test_a_batch_needs_time_to_end(annotations: Any, expected: list[str]) -> None:
     with override_settings(CELERY_TASK_ANNOTATIONS=annotations):
         assert ids(checks.check_tasks()) == expected
+
+
+PROXY = type("Meta", (), {"app_label": "uuid_user", "proxy": True})
+
+
+def own_model(name: str, manager: Any, **fields: Any) -> Any:
+    meta = type("Meta", (), {"app_label": "uuid_user"})
+    return type(name, (models.Model,), {"__module__": __name__, "Meta": meta, "objects": manager, **fields})
+
+
+def sealed() -> dict[str, Any]:
+    return {"uuid": models.UUIDField(default=uuid4), "password": SealedTextField()}
+
+
+@pytest.fixture
+def own_apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A site whose models are those that the test makes."""
+    with isolate_apps("tests.uuid_user") as own:
+        monkeypatch.setattr(checks, "registry", own)
+        yield
+
+
+def test_a_sealed_model_that_accepts_upserts_is_named(own_apps: None) -> None:
+    own_model("Mailbox", models.Manager(), **sealed())
+
+    [found] = checks.check_models()
+
+    assert ids([found]) == ["W008"]
+    assert "uuid_user.Mailbox" in str(found.msg)
+
+
+def test_a_proxy_of_a_sealed_model_may_accept_what_the_model_refuses(own_apps: None) -> None:
+    mailbox = own_model("Mailbox", SealedQuerySet.as_manager(), **sealed())
+
+    type("Pane", (mailbox,), {"__module__": __name__, "objects": models.Manager(), "Meta": PROXY})
+
+    assert [str(found.msg).split()[0] for found in checks.check_models()] == ["uuid_user.Pane"]
+
+
+def test_a_sealed_model_that_refuses_upserts_is_left_in_peace(own_apps: None) -> None:
+    class Own(SealedQuerySet[Any]):
+        """A queryset of the site's."""
+
+    own_model("Mailbox", SealedQuerySet.as_manager(), **sealed())
+    own_model("Postbox", Own.as_manager(), **sealed())
+    own_model("Letter", models.Manager())
+
+    assert checks.check_models() == []

@@ -31,7 +31,7 @@ CONTRACT = {
     ],
     "django_sf_oauth.middleware": ["SalesforceMiddleware"],
     "django_sf_oauth.mixins": ["SalesforceRequiredMixin"],
-    "django_sf_oauth.models": ["ConnectionEvent", "SalesforceConnection"],
+    "django_sf_oauth.models": ["ConnectionEvent", "SalesforceConnection", "SealedQuerySet"],
     "django_sf_oauth.signals": [
         "app_misconfigured",
         "blocked",

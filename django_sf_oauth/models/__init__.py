@@ -1,4 +1,7 @@
-"""The rows: a user's connections, their history, the attempts to connect, and what is held back."""
+"""The rows: a user's connections, their history, the attempts to connect, and what is held back.
+
+`SealedQuerySet` is for sealed rows of your own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from .event import ConnectionEvent
 from .hold import Hold
 from .notice import MailOptOut, Notice
 from .revocation import PendingRevocation
+from .sealed_queryset import SealedQuerySet
 
 __all__ = [
     "AuditChain",
@@ -19,4 +23,5 @@ __all__ = [
     "Notice",
     "PendingRevocation",
     "SalesforceConnection",
+    "SealedQuerySet",
 ]
