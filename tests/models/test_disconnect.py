@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django_sf_oauth import get_connection, signals
 from django_sf_oauth.exceptions import NotConnected
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, PendingRevocation, SalesforceConnection
-from django_sf_oauth.models.disconnect import revoke_now
+from django_sf_oauth.models.disconnect import call_off, forget_later, revoke_now
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 
@@ -410,3 +411,29 @@ def test_deleting_a_user_costs_a_bounded_number_of_queries() -> None:
         user.delete()
 
     assert len(queries) < 60
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite locks no single row")
+def test_calling_off_waits_for_nobody_who_ends_a_revocation(row: SalesforceConnection) -> None:
+    forget_later(row, reason="disconnected")
+    is_held, let_go = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def hold() -> None:
+        with transaction.atomic():
+            PendingRevocation.objects.select_for_update().get()
+            is_held.set()
+            in_time.append(let_go.wait(5))
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(5)
+    with transaction.atomic():
+        call_off(row)
+    let_go.set()
+    holder.join()
+
+    assert in_time == [True]
+    assert PendingRevocation.objects.exists()
