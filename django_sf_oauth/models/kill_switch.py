@@ -42,7 +42,7 @@ class KillSwitch:
         """Forgets everything. A forked child needs a thread of its own, too."""
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sf-oauth-holds")
-        self._look: Future[frozenset[str]] | None = None
+        self._look: Future[None] | None = None
         self._scopes: frozenset[str] = frozenset()
         self._heard_in: list[object] = []
         self.look_again()
@@ -84,18 +84,25 @@ class KillSwitch:
             return  # another thread has just asked
         test_case = open_test_case(_alias())
         try:
-            self._scopes = self._look_in_test() if test_case else self._look_apart()
+            if test_case:
+                self._scopes = self._look_in_test()
+            else:
+                self._look_apart()
         except (Error, TimeoutError) as error:
             # Whoever would throw the switch needs the database too: what was known last holds on.
             logger.warning("event=holds_unknown error=%s", type(error).__name__)
         self._known_in = test_case
         self._known_until = time.monotonic() + FELT_WITHIN
 
-    def _look_apart(self) -> frozenset[str]:
+    def _look_apart(self) -> None:
         """In bounded time: where connections are pooled, the caller may hold the one that this waits for."""
         if self._look is None or self._look.done():
-            self._look = self._thread.submit(_stopped_apart)
-        return self._look.result(LONGEST_LOOK)
+            self._look = self._thread.submit(self._note_apart)
+        self._look.result(LONGEST_LOOK)
+
+    def _note_apart(self) -> None:
+        """Notes the answer itself: nobody may be waiting for it any more, and the next one may be as late."""
+        self._scopes = _stopped_apart()
 
     def _look_in_test(self) -> frozenset[str]:
         """Holds made inside a TestCase are never committed, so that only this connection sees them.

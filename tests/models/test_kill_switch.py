@@ -309,6 +309,36 @@ def test_nobody_waits_long_for_a_look_that_hangs(
 
 
 @committed
+def test_a_stop_is_felt_although_each_look_is_slower_than_anybody_waits(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make_connection()
+    switch = KillSwitch()
+    switch.check(row)
+    monkeypatch.setattr(module, "LONGEST_LOOK", 0.01)
+    nobody_waits = threading.Event()
+    look = module._stopped
+
+    def slow() -> frozenset[str]:
+        nobody_waits.wait(SOON)
+        return look()
+
+    monkeypatch.setattr(module, "_stopped", slow)
+    stop_elsewhere()
+    felt = []
+    for _ in range(2):
+        nobody_waits.clear()
+        clock.now += FELT_WITHIN
+        felt.append(is_stopped(lambda: switch.check(row)))
+        nobody_waits.set()
+        switch._thread.submit(int).result(SOON)  # it has landed
+        felt.append(is_stopped(lambda: switch.check(row)))
+        Hold.objects.all()._raw_delete("default")
+
+    assert felt == [False, True, True, False]
+
+
+@committed
 def test_nobody_waits_long_for_another_thread_that_looks(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     row = make_connection()
     switch = KillSwitch()
