@@ -58,7 +58,7 @@ def test_a_second_sweep_claims_nothing_until_the_first_claim_has_run_out(
 def test_a_claim_that_a_slow_sweep_makes_lasts_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         make_connection(**due())
-    began = timezone.now()
+    began = sweep.database_now("default")
     clock = [0.0]
     monkeypatch.setattr(pace.Pace.__init__, "__kwdefaults__", {"monotonic": lambda: clock[0]})
 
