@@ -23,7 +23,9 @@ __all__ = [
     "gate",
     "hold_host",
     "is_in_force",
+    "is_unchanged",
     "lift",
+    "move_end",
     "put",
     "scopes_against",
     "stop",
@@ -140,6 +142,22 @@ def stop(scope: str, *, reason: str, by: str, until: datetime | None = None) -> 
 
 def is_in_force(scope: str, *, reason: str) -> bool:
     return _holds().filter(scope=scope, reason=reason).in_force(timezone.now()).exists()
+
+
+def is_unchanged(hold: Hold) -> bool:
+    """Whether it is there as the caller knows it: nobody has put their word in its place."""
+    return _as_known(hold).exists()
+
+
+def move_end(hold: Hold, until: datetime | None) -> None:
+    """Lets a hold end at another time, unless somebody has put their word in its place."""
+    _as_known(hold).update(until=until)
+    hold.until = until
+
+
+def _as_known(hold: Hold) -> HoldQuerySet:
+    """The hold, if nobody has changed it. Who stops its scope anew sets `created_at`, whatever the rest says."""
+    return _holds().filter(pk=hold.pk, reason=hold.reason, until=hold.until, created_at=hold.created_at)
 
 
 def end_tested(scopes: tuple[str, ...]) -> None:

@@ -91,14 +91,26 @@ def stopped_meanwhile(scope: str, *, by: str) -> Iterator[None]:
     When the end is not reached, it stays stopped: what was to be ended is not used again because of an error, or
     because somebody pressed Ctrl-C. An empty scope stops nothing.
     """
-    theirs = Hold.objects.in_force(timezone.now()).filter(scope=scope).exclude(reason=REVOCATION)
-    if not scope or theirs.exists():
+    theirs = Hold.objects.in_force(timezone.now()).filter(scope=scope).exclude(reason=REVOCATION).first()
+    if theirs is not None:
+        with _not_ending(theirs):
+            yield
+    elif scope:
+        ours = holds.stop(scope, reason=REVOCATION, by=by)
         yield
-        return
-    stop(scope, reason=REVOCATION, by=by)
+        if holds.is_unchanged(ours):  # else it is the stop of a run that began later, or of an operator
+            holds.lift(scope)
+    else:
+        yield
+
+
+@contextmanager
+def _not_ending(hold: Hold) -> Iterator[None]:
+    """Keeps a hold that would end by itself meanwhile; also afterwards, when the end is not reached."""
+    until = hold.until
+    holds.move_end(hold, None)
     yield
-    if holds.is_in_force(scope, reason=REVOCATION):
-        holds.lift(scope)
+    holds.move_end(hold, until)
 
 
 def concerned(scope: str) -> SalesforceConnectionQuerySet:

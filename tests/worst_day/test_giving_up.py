@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection as database
 from django.db import transaction
+from django.utils import timezone
 
 from django_sf_oauth import signals
 from django_sf_oauth.exceptions import TemporarilyUnavailable
@@ -25,7 +27,7 @@ from django_sf_oauth.models import (
 )
 from django_sf_oauth.models.record import record
 from django_sf_oauth.services import revoking
-from django_sf_oauth.services.holding import stopped_meanwhile
+from django_sf_oauth.services.holding import stop, stopped_meanwhile
 from django_sf_oauth.services.selection import Selection
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
@@ -275,6 +277,51 @@ def test_an_operator_who_takes_the_stop_over_keeps_it() -> None:
         Hold.objects.update(reason="incident")
 
     assert Hold.objects.exists()
+
+
+def test_a_run_that_ends_lifts_no_stop_of_one_that_began_later() -> None:
+    with ExitStack() as earlier:
+        earlier.enter_context(stopped_meanwhile("all", by="alice"))
+        with stopped_meanwhile("all", by="bob"):
+            earlier.close()
+            assert Hold.objects.get().set_by == "bob"
+
+    assert not Hold.objects.exists()
+
+
+def stop_for(minutes: int) -> Hold:
+    return Hold.objects.create(
+        scope="all", reason="incident", set_by="ada", until=timezone.now() + timedelta(minutes=minutes)
+    )
+
+
+def test_the_stop_of_an_operator_does_not_end_before_the_revocation() -> None:
+    theirs = stop_for(minutes=30)
+
+    with stopped_meanwhile("all", by="alice"):
+        meanwhile = Hold.objects.get()
+
+    afterwards = Hold.objects.get()
+    assert (meanwhile.until, meanwhile.reason, meanwhile.set_by) == (None, "incident", "ada")
+    assert (afterwards.until, afterwards.created_at) == (theirs.until, theirs.created_at)
+
+
+def test_the_stop_of_an_operator_does_not_end_by_itself_after_a_revocation_that_failed() -> None:
+    stop_for(minutes=30)
+
+    with pytest.raises(RuntimeError), stopped_meanwhile("all", by="alice"):
+        raise RuntimeError
+
+    assert Hold.objects.get().until is None
+
+
+def test_an_operator_who_stops_it_anew_meanwhile_is_not_cut_short() -> None:
+    stop_for(minutes=1)
+
+    with stopped_meanwhile("all", by="alice"):
+        stop("all", reason="worse", by="ada", until=timezone.now() + timedelta(hours=5))
+
+    assert (Hold.objects.get().reason, Hold.objects.get().until) == ("worse", None)
 
 
 @pytest.mark.parametrize(
