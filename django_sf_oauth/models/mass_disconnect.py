@@ -43,7 +43,8 @@ def give_up_those_free(ids: Sequence[int], *, actor: Any = None) -> tuple[list[i
         found = _rows(using).filter(pk__in=[row.pk for row in rows])
         found.update(**FORGOTTEN)
         _hand_on_defaults([row.user_id for row in rows if row.is_default], using)
-        record_all(list(found.order_by("pk")), ConnectionEvent.Kind.DISCONNECTED, actor=actor)
+        tokens = {row.pk: row.refresh_token for row in rows}
+        record_all(list(found.order_by("pk")), ConnectionEvent.Kind.DISCONNECTED, actor=actor, tokens=tokens)
     return locked_elsewhere, len(rows) - len(noted)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from django.db import router, transaction
@@ -34,6 +35,7 @@ SIGNALS = {
     Kind.DISCONNECTED: signals.disconnected,
     Kind.SUSPICIOUS: signals.suspicious,
 }
+NO_TOKENS: Mapping[int, Sealed | None] = MappingProxyType({})
 ENDS_INCIDENT = frozenset(
     {
         Kind.BLOCKED,  # somebody else has to act now
@@ -67,12 +69,20 @@ def record(
 
 
 def record_all(
-    connections: Sequence[SalesforceConnection], kind: ConnectionEvent.Kind, *, actor: Any = None
+    connections: Sequence[SalesforceConnection],
+    kind: ConnectionEvent.Kind,
+    *,
+    actor: Any = None,
+    tokens: Mapping[int, Sealed | None] = NO_TOKENS,
 ) -> None:
-    """As `record`, for many at once; the reason of each is its own, or what is withheld of it."""
+    """As `record`, for many at once; the reason of each is its own, or what is withheld of it.
+
+    Args:
+        tokens: by primary key, the refresh tokens that were in force, of rows that hold theirs no more.
+    """
     reasons = [connection.reason or connection.withheld for connection in connections]
     ConnectionEvent.objects.bulk_create(
-        _event(connection, kind, reason=reason, actor=actor)
+        _event(connection, kind, reason=reason, actor=actor, token=tokens.get(connection.pk))
         for connection, reason in zip(connections, reasons, strict=True)
     )
     _keep_incidents(connections, kind)

@@ -24,6 +24,7 @@ from django_sf_oauth.models import (
     PendingRevocation,
     SalesforceConnection,
     mass_disconnect,
+    signing,
 )
 from django_sf_oauth.models.record import record
 from django_sf_oauth.services import revoking
@@ -77,6 +78,15 @@ def test_each_is_an_event_and_a_signal_that_name_who_asked(fake_salesforce: Fake
     assert heard == [("disconnected", None)] * 3
     assert {(event.kind, event.actor) for event in ConnectionEvent.objects.all()} == {("disconnected", operator)}
     assert ConnectionEvent.objects.count() == 3
+
+
+def test_each_event_keeps_a_fingerprint_of_the_token_that_was_given_up() -> None:
+    rows = [make_connection(refresh_token=f"5Aep861given{number}") for number in range(3)]
+
+    revoking.give_up(everything())
+
+    kept = dict(ConnectionEvent.objects.values_list("connection", "fingerprint"))
+    assert kept == {row.pk: signing.fingerprint(f"5Aep861given{number}") for number, row in enumerate(rows)}
 
 
 def test_nobody_is_mailed_of_what_was_given_up() -> None:
