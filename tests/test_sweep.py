@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import SalesforceConnection, claiming
+from django_sf_oauth.models.clock import database_now
 from django_sf_oauth.protocol.identity import to_18
 from django_sf_oauth.services import pace, sweep
 from tests.factories import make_connection, make_user
@@ -58,7 +59,7 @@ def test_a_second_sweep_claims_nothing_until_the_first_claim_has_run_out(
 def test_a_claim_that_a_slow_sweep_makes_lasts_as_long_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         make_connection(**due())
-    began = sweep.database_now("default")
+    began = database_now("default")
     clock = [0.0]
     monkeypatch.setattr(pace.Pace.__init__, "__kwdefaults__", {"monotonic": lambda: clock[0]})
 
