@@ -30,8 +30,11 @@ Section = Callable[[str], list[Ran]]
 
 def commands_under(title: str) -> list[list[str]]:
     """What a section of the page says to run, as words."""
-    text = page(RUNBOOK).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return [shlex.split(line) for line in LINE.findall(text)]
+    return [shlex.split(line) for line in LINE.findall(section(title))]
+
+
+def section(title: str) -> str:
+    return page(RUNBOOK).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.fixture
@@ -137,6 +140,15 @@ def test_an_encryption_key_has_leaked(follow: Section, fake_salesforce: FakeSale
     assert not Hold.objects.exists()
     assert not PendingRevocation.objects.exists()
     assert alive(fake_salesforce) == 0
+
+
+@pytest.mark.parametrize("title", ["The database has leaked", "An encryption key has leaked"])
+def test_a_new_key_is_known_everywhere_before_anything_is_sealed_with_it(title: str) -> None:
+    """Else a process that was not restarted yet tells users to connect again."""
+    before, rotates, _ = section(title).partition("sf_oauth_rotate_keys")
+
+    assert rotates
+    assert "rotate-keys.md#in-four-steps" in before
 
 
 def test_the_consumer_secret_has_leaked(follow: Section, fake_salesforce: FakeSalesforce, settings: Any) -> None:
