@@ -183,11 +183,15 @@ def test_tokens_that_the_fake_receives_are_in_no_log(
 
 
 def test_what_oauthlib_logs_elsewhere_is_left_alone(
-    fake: FakeSalesforce, caplog: pytest.LogCaptureFixture
+    fake: FakeSalesforce, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("oauthlib.oauth2.rfc6749.grant_types.refresh_token")
+    caplog.set_level(logging.DEBUG, logger=logger.name)
+    # The logger itself is asked, so that nothing depends on what others have done to it and to those above it.
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
 
-    logging.getLogger("oauthlib.oauth2.rfc6749.grant_types.refresh_token").debug("a server of your own")
+    logger.debug("a server of your own")
 
     assert "a server of your own" in caplog.text
 
