@@ -21,6 +21,8 @@ REFRESH = "5Aep861-refresh-of-the-tests"
 ACCESS = "00D000000000001!access-of-the-tests"
 NEW_REFRESH = "5Aep861-rotated-refresh"
 NEW_ACCESS = "00D000000000001!new-access"
+IMPATIENT = 2.0  # seconds: the shortest deadline within which a busy machine still connects
+
 SECRETS = (CODE, VERIFIER, SECRET, OLDER_SECRET, REFRESH, ACCESS, NEW_REFRESH, NEW_ACCESS)
 
 GRANTED = {

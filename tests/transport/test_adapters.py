@@ -20,7 +20,7 @@ from django_sf_oauth import adapters
 from django_sf_oauth.adapters import Exchange, PooledAdapter, pool, shared_adapter, use_adapter, watch
 
 from .conftest import Serve
-from .server import Peer, answer, json_answer, replying
+from .server import IMPATIENT, Peer, answer, json_answer, replying
 
 
 def get(url: str, **settings: Any) -> requests.Response:
@@ -294,12 +294,12 @@ def test_deadline_counts_for_the_body_too(serve: Serve) -> None:
 @pytest.mark.usefixtures("adapter")
 def test_deadline_of_one_request_does_not_bind_the_next_on_its_connection(serve: Serve) -> None:
     def slow(peer: Peer) -> None:
-        peer.closing.wait(0.15 * len(server.seen) - 0.15)
+        peer.closing.wait(IMPATIENT * (len(server.seen) - 1))
         peer.send(answer(200, b""))
 
     server = serve(slow)
 
-    with watch(Exchange(deadline=time.monotonic() + 0.1)):
+    with watch(Exchange(deadline=time.monotonic() + IMPATIENT)):
         assert get(server.url).content == b""
     second = get(server.url)
 

@@ -22,7 +22,18 @@ from django_sf_oauth.protocol.errors import Actor, Refusal
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
 from .conftest import AppFor, Serve
-from .server import GRANTED, NEW_ACCESS, REFRESH, SECRETS, Behaviour, Peer, answer, json_answer, replying
+from .server import (
+    GRANTED,
+    IMPATIENT,
+    NEW_ACCESS,
+    REFRESH,
+    SECRETS,
+    Behaviour,
+    Peer,
+    answer,
+    json_answer,
+    replying,
+)
 
 
 def refused(outcome: object) -> Refusal:
@@ -56,9 +67,9 @@ def drip_of_interim_answers(peer: Peer) -> None:
 
 def last_piece_too_late(peer: Peer) -> None:
     whole = json_answer(200, GRANTED)
-    peer.closing.wait(0.3)
+    peer.closing.wait(IMPATIENT * 0.6)
     peer.send(whole[:-20])
-    peer.closing.wait(0.35)
+    peer.closing.wait(IMPATIENT * 0.6)
     peer.send(whole[-20:])
 
 
@@ -113,7 +124,7 @@ def broken_gzip(peer: Peer) -> None:
 )
 def test_slow_answer_ends_at_the_deadline(behaviour: Behaviour, serve: Serve, app_for: AppFor) -> None:
     server = serve(behaviour)
-    app = app_for(server, total=0.5)
+    app = app_for(server, total=IMPATIENT)
 
     outcome = refused(transport.refresh(app, login_url=server.url, refresh_token=REFRESH))
 
@@ -300,7 +311,9 @@ def test_slow_answer_over_tls_ends_at_the_deadline(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     server = serve(behaviour, tls)
 
-    outcome = refused(transport.refresh(app_for(server, total=0.8), login_url=server.url, refresh_token=REFRESH))
+    outcome = refused(
+        transport.refresh(app_for(server, total=IMPATIENT), login_url=server.url, refresh_token=REFRESH)
+    )
 
     assert (outcome.reason, outcome.answer_lost) == ("timeout", True)
     assert len(server.seen) == 1

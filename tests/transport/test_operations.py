@@ -25,6 +25,7 @@ from .server import (
     ACCESS,
     CODE,
     GRANTED,
+    IMPATIENT,
     NEW_ACCESS,
     NEW_REFRESH,
     OLDER_SECRET,
@@ -194,13 +195,13 @@ def test_wrong_secrets_are_the_operators_affair(serve: Serve, app_for: AppFor) -
 
 def test_secrets_share_one_deadline(serve: Serve, app_for: AppFor) -> None:
     def late(peer: object) -> None:
-        server.closing.wait(0.4)
+        server.closing.wait(IMPATIENT * 0.6)
         replying(WRONG_SECRET)(peer)  # type: ignore[arg-type]  # a Peer
 
     server = serve(late)
 
     outcome = refresh(
-        app_for(server, client_secret=[SECRET, OLDER_SECRET, "third", "fourth"], total=0.7), server.url
+        app_for(server, client_secret=[SECRET, OLDER_SECRET, "third", "fourth"], total=IMPATIENT), server.url
     )
 
     assert isinstance(outcome, Refusal)
