@@ -61,7 +61,8 @@ def fleet(
 
 def let_it_be_due() -> None:
     """Stands for the time in which back-offs and claims run out."""
-    SalesforceConnection.objects.update(retry_at=None, next_refresh_at=timezone.now() - timedelta(minutes=1))
+    long_due = timezone.now() - timedelta(minutes=1)
+    SalesforceConnection.objects.update(retry_at=None, next_refresh_at=long_due, claimed_until=None)
 
 
 def sweep() -> Counter[str]:

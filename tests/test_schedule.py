@@ -16,7 +16,6 @@ from django_sf_oauth.grants.contract import Outcome, Status
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.services import schedule
-from django_sf_oauth.services.sweep import CLAIMED_FOR
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import claim_due, connect_many, connect_one
@@ -230,8 +229,7 @@ def test_a_worker_whose_clock_is_slow_skips_nothing_that_was_claimed(
     fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep claims by the database's clock."""
-    claimed_until = timezone.now() + CLAIMED_FOR
-    rows = connect_many(fake_salesforce, 2, next_refresh_at=claimed_until)
+    rows = connect_many(fake_salesforce, 2, next_refresh_at=timezone.now())
     slow = timezone.now() - timedelta(seconds=30)
     monkeypatch.setattr(timezone, "now", lambda: slow)
 

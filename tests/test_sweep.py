@@ -66,9 +66,7 @@ def test_a_claim_that_a_slow_sweep_makes_lasts_as_long_as_any(monkeypatch: pytes
     for _ in sweep.claims(batch=1):  # each batch takes four minutes, as without Celery
         clock[0] += 240.0
 
-    first, second = SalesforceConnection.objects.order_by("next_refresh_at").values_list(
-        "next_refresh_at", flat=True
-    )
+    first, second = SalesforceConnection.objects.order_by("claimed_until").values_list("claimed_until", flat=True)
     assert first is not None
     assert second is not None
     assert first >= began + sweep.CLAIMED_FOR
@@ -188,7 +186,7 @@ def test_an_org_with_half_of_what_is_due_delays_no_other_by_more_than_one_sweep(
     ]
     alone = sweeps_until(others, limit=40)
 
-    SalesforceConnection.objects.update(next_refresh_at=overdue)
+    SalesforceConnection.objects.update(claimed_until=None)
     long_overdue = overdue - timedelta(days=1)
     big = [
         make_connection(user=user, next_refresh_at=long_overdue, organization_id=to_18("00D00000000BIG0"))

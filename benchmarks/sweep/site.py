@@ -73,7 +73,8 @@ def let_be_due(*, unfair: bool = False) -> None:
     from django_sf_oauth.models import SalesforceConnection
 
     table, vendor = SalesforceConnection._meta.db_table, connection.vendor
-    _execute(f"UPDATE {table} SET next_refresh_at = {AT[vendor].format(seconds=LATELY)} WHERE id % 20 = 0")  # noqa: S608  # ours
+    lately = AT[vendor].format(seconds=LATELY)
+    _execute(f"UPDATE {table} SET next_refresh_at = {lately}, claimed_until = NULL WHERE id % 20 = 0")  # noqa: S608  # ours
     if unfair:
         day_before = AT[vendor].format(seconds="-86400 - id % 3600")
         _execute(

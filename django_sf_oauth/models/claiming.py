@@ -22,6 +22,7 @@ __all__ = ["PAGE", "Due", "claim", "due_since", "in_due_order"]
 PAGE = 1000  # rows of one reading
 STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
 COLUMNS = "id, organization_id, app, login_url, next_refresh_at"
+IS_FREE = "(claimed_until IS NULL OR claimed_until <= %s)"
 EVER = timedelta(days=36500)
 
 IS_DUE = {
@@ -40,11 +41,11 @@ AFTER = {
 }
 CLAIM = {
     # Joined rather than looked up with IN, by which PostgreSQL would find each row twice.
-    "postgresql": "UPDATE {table} AS row SET next_refresh_at = %s FROM"
-    " (SELECT id FROM {table} WHERE id = ANY(%s) AND {is_due} FOR UPDATE SKIP LOCKED) AS free"
+    "postgresql": "UPDATE {table} AS row SET claimed_until = %s FROM"
+    " (SELECT id FROM {table} WHERE id = ANY(%s) AND {is_due} AND {is_free} FOR UPDATE SKIP LOCKED) AS free"
     " WHERE row.id = free.id RETURNING row.id",
-    "sqlite": "UPDATE {table} SET next_refresh_at = %s"
-    " WHERE id IN (SELECT value FROM json_each(%s)) AND {is_due} RETURNING id",
+    "sqlite": "UPDATE {table} SET claimed_until = %s"
+    " WHERE id IN (SELECT value FROM json_each(%s)) AND {is_due} AND {is_free} RETURNING id",
 }
 
 
@@ -60,14 +61,14 @@ class Due(NamedTuple):
 
 
 def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
-    """The watched connections whose time has come, longest overdue first; they may be claimed as it goes on.
+    """The watched connections whose time has come and that nobody has claimed, longest overdue first.
 
-    Each is looked at once: what has been passed is not read again, nor are the index entries of what was claimed.
+    They may be claimed as it goes on. Each is looked at once: what has been passed is not read again.
     """
     moment, pk = _prepared(alias, now - EVER), 0
     while rows := _page(alias, now, moment, pk):
-        yield from map(Due._make, rows)
-        pk, *_, moment = rows[-1]
+        yield from (Due._make(due) for *due, is_free in rows if is_free)
+        pk, *_, moment, _is_free = rows[-1]
         if len(rows) < PAGE:
             return
 
@@ -76,18 +77,20 @@ def _page(alias: str, now: datetime, moment: Any, pk: int) -> Any:
     connection = connections[alias]
     after = AFTER[connection.vendor]
     marks = [moment, moment, pk][-after.count("%s") :]
+    at = _prepared(alias, now)
     sql = (
-        f"SELECT {COLUMNS} FROM {_table(connection)}"  # noqa: S608  # no value is in it
+        # What is claimed is told apart here and not left out: so each page is read in bounded time.
+        f"SELECT {COLUMNS}, {IS_FREE} FROM {_table(connection)}"  # noqa: S608  # no value is in it
         f" WHERE {IS_DUE[connection.vendor]} AND {after}"
         f" ORDER BY next_refresh_at, id LIMIT {PAGE}"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_prepared(alias, now), *marks])
+        cursor.execute(sql, [at, at, *marks])
         return cursor.fetchall()
 
 
 def claim(alias: str, ids: Sequence[int], *, now: datetime, until: datetime) -> list[int]:
-    """Pushes the due time of those that are still due ahead to `until`; of two claims at once, one gets each.
+    """Takes those that are still due and free until `until`; of two claims at once, one gets each.
 
     Returns:
         Those that it got, in the order of `ids`.
@@ -100,20 +103,23 @@ def claim(alias: str, ids: Sequence[int], *, now: datetime, until: datetime) -> 
 
 def _claim_at_once(alias: str, ids: Sequence[int], now: datetime, until: datetime) -> set[int]:
     connection = connections[alias]
-    sql = CLAIM[connection.vendor].format(table=_table(connection), is_due=IS_DUE[connection.vendor])
+    sql = CLAIM[connection.vendor].format(
+        table=_table(connection), is_due=IS_DUE[connection.vendor], is_free=IS_FREE
+    )
+    at = _prepared(alias, now)
     keys = list(ids) if connection.vendor == "postgresql" else json.dumps(list(ids))
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_prepared(alias, until), keys, _prepared(alias, now)])
+        cursor.execute(sql, [_prepared(alias, until), keys, at, at])
         return {pk for (pk,) in cursor.fetchall()}
 
 
 def _claim_in_two_steps(alias: str, ids: Sequence[int], now: datetime, until: datetime) -> set[int]:
     skip_locked = connections[alias].features.has_select_for_update_skip_locked
-    rows = SalesforceConnection._base_manager.using(alias)
+    rows = SalesforceConnection.objects.using(alias)
     with transaction.atomic(using=alias):
-        due = rows.filter(pk__in=ids, next_refresh_at__lte=now, status__in=WATCHED)
+        due = rows.due(now).filter(pk__in=ids).order_by()
         got = set(due.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True))
-        rows.filter(pk__in=got).update(next_refresh_at=until)
+        rows.filter(pk__in=got).update(claimed_until=until)
     return got
 
 

@@ -102,6 +102,8 @@ class SalesforceConnection(GuardedModel):
     last_refreshed_at = models.DateTimeField(_("last refreshed at"), null=True, editable=False)
     refresh_load = models.FloatField(default=0.0, db_default=0.0, editable=False)
     next_refresh_at = models.DateTimeField(_("next refresh at"), null=True, editable=False)
+    # In no index: PostgreSQL then writes a claim beside the row, and none of the table's indexes.
+    claimed_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = SalesforceConnectionQuerySet.as_manager()
@@ -134,6 +136,7 @@ class SalesforceConnection(GuardedModel):
             "last_refreshed_at",
             "refresh_load",
             "next_refresh_at",
+            "claimed_until",
         }
     )
 

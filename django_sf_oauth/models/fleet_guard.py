@@ -148,7 +148,7 @@ def make_canary_due() -> None:
             continue  # it is no longer in the settings
         _withdraw(app, guard.created_at - _window(app))  # what a process left undone that was killed
         canary = _askable(_withheld(app.alias), now).order_by("next_refresh_at").values_list("pk", flat=True)[:1]
-        _rows().filter(pk__in=list(canary)).update(next_refresh_at=now)
+        _rows().filter(pk__in=list(canary)).update(next_refresh_at=now, claimed_until=None)
 
 
 def _askable(rows: Rows, now: datetime) -> Rows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from django.db.models import Q
+
 from django_sf_oauth.exceptions import NotConnected
 from django_sf_oauth.grants.contract import WATCHED, Status
 from django_sf_oauth.protocol.identity import to_18
@@ -32,8 +34,9 @@ class SalesforceConnectionQuerySet(SealedQuerySet["SalesforceConnection"]):
         return self.exclude(status=Status.DISCONNECTED)
 
     def due(self, now: Any) -> Self:
-        """Those that the sweep should look at."""
-        return self.filter(status__in=WATCHED, next_refresh_at__lte=now).order_by("next_refresh_at")
+        """Those that a sweep would claim."""
+        free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=now)
+        return self.filter(free, status__in=WATCHED, next_refresh_at__lte=now).order_by("next_refresh_at")
 
     def pick(
         self,

@@ -216,6 +216,7 @@ def _values_of(verdict: Verdict) -> dict[str, Any]:
     elif verdict.status is not None:
         # The sweep probes a blocked connection when its back-off ends; a dead one waits for its user.
         values |= {"status": verdict.status, "reason": verdict.reason, "next_refresh_at": values["retry_at"]}
+        values["claimed_until"] = None  # what is due at that time may be claimed then
         values["withheld"] = ""  # a failure that passes says nothing of what is withheld
     return values
 

@@ -24,7 +24,7 @@ from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.models.store import engine
 
 from .flights import Flights
-from .sweep import BATCH, CLAIMED_FOR
+from .sweep import BATCH
 
 __all__ = ["refresh_connections"]
 
@@ -86,15 +86,15 @@ def _rows(ids: Sequence[int]) -> Iterator[tuple[Watched, bool]]:
 
 def _set_aside(ids: Iterable[int]) -> None:
     """Keeps the connections of inactive users from being claimed again and again."""
-    due = SalesforceConnection.objects.filter(pk__in=list(ids), next_refresh_at__lte=_claim_ends())
+    due = SalesforceConnection.objects.filter(pk__in=list(ids), next_refresh_at__lte=_now_anywhere())
     due.update(next_refresh_at=timezone.now() + SET_ASIDE_FOR)
 
 
 def _is_due(row: Watched) -> bool:
     """Whether it still waits for the refresh it was claimed for: a success moves the due time further away."""
-    return row.grant.status in WATCHED and row.due_at is not None and row.due_at <= _claim_ends()
+    return row.grant.status in WATCHED and row.due_at is not None and row.due_at <= _now_anywhere()
 
 
-def _claim_ends() -> datetime:
-    # The sweep claims by the database's clock, and this one may be slower.
-    return timezone.now() + CLAIMED_FOR + CLOCKS_DIFFER
+def _now_anywhere() -> datetime:
+    # The sweep goes by the database's clock, and this one may be slower.
+    return timezone.now() + CLOCKS_DIFFER

@@ -76,7 +76,7 @@ class Site:
 
     def let_claims_end(self) -> None:
         """Stands for the five minutes after which what was handed over is due again."""
-        self.unrefreshed.update(next_refresh_at=timezone.now() - timedelta(minutes=1))
+        self.unrefreshed.update(claimed_until=None)
 
     def let_tokens_expire(self) -> None:
         """Stands for the half hour that the access tokens live."""

@@ -87,7 +87,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def due(site: Site) -> SalesforceConnection:
     connection = site.connected()
-    SalesforceConnection.objects.update(next_refresh_at=timezone.now() - timedelta(minutes=1))
+    SalesforceConnection.objects.update(next_refresh_at=timezone.now() - timedelta(minutes=1), claimed_until=None)
     return connection
 
 

@@ -55,6 +55,15 @@ def test_each_of_those_that_wait_is_the_canary_in_turn(tripped: list[SalesforceC
     assert sorted(tried) == sorted(row.pk for row in tripped[:COUNT])
 
 
+def test_a_canary_is_tried_though_a_batch_that_got_lost_had_claimed_it(
+    fake_salesforce: FakeSalesforce, tripped: list[SalesforceConnection], clock: Clock
+) -> None:
+    clock.ahead += MINUTE
+    SalesforceConnection.objects.update(claimed_until=clock.now() + timedelta(minutes=5))
+
+    assert sweep() == {"unavailable": 1}
+
+
 def test_a_call_is_as_good_a_canary(
     fake_salesforce: FakeSalesforce, tripped: list[SalesforceConnection], clock: Clock
 ) -> None:

@@ -163,7 +163,9 @@ class Site:
 
     def sweep(self, people: list[Person]) -> None:
         rows = SalesforceConnection.objects.filter(user__in=[person.user for person in people])
-        rows.filter(next_refresh_at__isnull=False).update(next_refresh_at=timezone.now() - LONG)
+        rows.filter(next_refresh_at__isnull=False).update(
+            next_refresh_at=timezone.now() - LONG, claimed_until=None
+        )
         refresh_due(refresh_connections)
         self.stretch_backoffs()
 

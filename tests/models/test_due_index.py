@@ -78,3 +78,52 @@ def test_nothing_is_built_or_dropped_where_the_table_is_not(settings: Any) -> No
         operation.database_backwards("django_sf_oauth", editor, after, before)
 
     assert editor.collected_sql == []
+
+
+# What a claim writes
+
+
+def test_no_index_holds_what_a_claim_writes() -> None:
+    """PostgreSQL would have to write each claimed row anew in every index."""
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, SalesforceConnection._meta.db_table)
+
+    indexed = {column for one in found.values() for column in one["columns"]}
+    assert "next_refresh_at" in indexed
+    assert not indexed & {"claimed_until", "lease_owner", "lease_until", "in_doubt_since"}
+
+
+def fill_factor() -> list[str] | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [SalesforceConnection._meta.db_table])
+        (options,) = cursor.fetchone()
+    return options  # type: ignore[no-any-return]  # an array of texts
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="other databases write in place")
+def test_the_pages_have_room_for_rows_that_are_written_anew() -> None:
+    now = fill_factor()
+    call_command("migrate", "django_sf_oauth", "0007", verbosity=0, skip_checks=True)
+    before = fill_factor()
+    call_command("migrate", "django_sf_oauth", verbosity=0, skip_checks=True)
+
+    assert (before, now, fill_factor()) == (None, ["fillfactor=75"], ["fillfactor=75"])
+
+
+def test_room_is_kept_in_postgresql_alone_and_where_the_table_is(settings: Any) -> None:
+    loader = MigrationLoader(connection)
+    migration = loader.get_migration("django_sf_oauth", "0008_claimed_until")
+    operation = migration.operations[-1]
+    before = loader.project_state(("django_sf_oauth", "0008_claimed_until"), at_end=False)
+
+    def statements() -> int:
+        editor = connection.schema_editor(collect_sql=True)
+        operation.database_forwards("django_sf_oauth", editor, before, before)
+        operation.database_backwards("django_sf_oauth", editor, before, before)
+        return len(editor.collected_sql)
+
+    assert statements() == (2 if connection.vendor == "postgresql" else 0)
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    assert statements() == 0
+    assert operation.describe() == "Keep room in the pages of salesforceconnection"

@@ -489,12 +489,14 @@ def test_a_dead_grant_is_flagged_with_its_tokens_kept(row: SalesforceConnection,
 
 
 def test_a_blocked_connection_is_due_again_when_its_back_off_ends(row: SalesforceConnection, claim: Claim) -> None:
+    SalesforceConnection.objects.update(claimed_until=timezone.now() + timedelta(days=2))
     STORE.fail(claim, verdict(kind="blocked", reason="app_blocked", status=Status.BLOCKED, retry_in=86400.0))
 
     stored = reload(row)
     assert stored.next_refresh_at is not None
     assert stored.next_refresh_at == stored.retry_at
     assert timedelta(hours=23) < stored.next_refresh_at - timezone.now() <= timedelta(hours=24)
+    assert SalesforceConnection.objects.due(stored.next_refresh_at).get() == row
 
 
 def test_the_same_flag_is_told_once(row: SalesforceConnection) -> None:
