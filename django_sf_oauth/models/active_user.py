@@ -25,8 +25,10 @@ def is_active(user: Any) -> bool:
 
 def active_among(alias: str, keys: Collection[Any]) -> set[Any]:
     """Those of the users with these primary keys who are active."""
-    users = get_user_model()._base_manager.using(alias).in_bulk(keys)
-    return {key for key, user in users.items() if is_active(user)}
+    users = get_user_model()._base_manager.using(alias)
+    if any(field.name == "is_active" for field in get_user_model()._meta.concrete_fields):
+        return set(users.filter(pk__in=keys, is_active=True).values_list("pk", flat=True))
+    return {key for key, user in users.in_bulk(keys).items() if is_active(user)}
 
 
 def raise_unless_active_user(connection: SalesforceConnection) -> None:

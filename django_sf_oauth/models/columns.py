@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from django.db import connections
 from django.db.models import Model
 
 from .clock import MILLISECONDS
@@ -27,12 +28,22 @@ def table(model: Rows, connection: Any) -> str:
 
 
 def column(model: Rows, name: str, connection: Any) -> str:
-    return str(connection.ops.quote_name(_field(model, name).column))
+    return _column(model, name, connection.alias)
+
+
+@cache
+def _column(model: Rows, name: str, alias: str) -> str:
+    return str(connections[alias].ops.quote_name(_field(model, name).column))
 
 
 def database_type(model: Rows, name: str, connection: Any) -> str:
     """Of a column that refers to this field's values, so that a key is a plain number."""
-    return str(_field(model, name).rel_db_type(connection))
+    return _database_type(model, name, connection.alias)
+
+
+@cache
+def _database_type(model: Rows, name: str, alias: str) -> str:
+    return str(_field(model, name).rel_db_type(connections[alias]))
 
 
 def prepared(model: Rows, name: str, value: Any, connection: Any) -> Any:
