@@ -25,7 +25,8 @@ CYCLES = 150
 ROUNDS = 5
 ORIGIN = "https://login.salesforce.com"
 OURS, BARE, ORM = "django-sf-oauth", "two bare statements", "the ORM: update, get, update, get"
-GOAL = 3500  # cycles a second
+GOAL = 3500  # cycles a second, on a machine where the bare statements made so many as this:
+BARE_THERE = 3945
 
 CLAIM = (
     "UPDATE django_sf_oauth_salesforceconnection SET lease_owner = %s, lease_until = %s"
@@ -140,8 +141,11 @@ def show(rates: Mapping[str, float]) -> int:
     print(f"{PROCESSES * THREADS} connections, claim and store, each committed")
     for way, rate in rates.items():
         print(f"{way:36} {rate:8.0f} cycles/s   ratio {rate / rates[BARE]:5.2f}")
-    print(f"{OURS}: ≥ {GOAL} cycles/s  {verdict(rates[OURS] >= GOAL)}")
-    return 0 if rates[OURS] >= GOAL else 1
+    print(f"{OURS}: ≥ {GOAL} cycles/s, if this machine is as fast as that one  {verdict(rates[OURS] >= GOAL)}")
+    ratio = GOAL / BARE_THERE
+    met = rates[OURS] >= ratio * rates[BARE]
+    print(f"{OURS}: ≥ {ratio:.2f} of the bare statements  {verdict(met)}")
+    return 0 if met else 1
 
 
 def start(first: int) -> subprocess.Popen[str]:

@@ -26,7 +26,8 @@ NAIVELY = 60  # of them; more would take minutes
 BATCH = 500
 EXCHANGE = 0.1  # seconds that the token endpoint takes
 SOON = 120.0  # seconds
-GOAL, CPU_GOAL = 700, 1.0  # refreshes a second; milliseconds each
+GOAL, CPU_GOAL = 700, 1.0  # refreshes a second; milliseconds each, on a machine where the naive way took this:
+RATE_THERE, CPU_THERE = 9.0, 4.8
 OURS, NAIVE = "refresh_connections, batches of 500", "a task for each connection"
 
 
@@ -166,12 +167,18 @@ def show(found: Mapping[str, Mapping[str, float]], endpoint: TokenEndpoint) -> i
         times = one["rate"] / found[NAIVE]["rate"]
         print(
             f"{way:38} {one['rate']:7.0f} refreshes/s   ratio {times:6.1f}"
-            f"   {one['cpu']:5.2f} ms of CPU each   {one['busy']:.0f} connections in use"
+            f"   {one['cpu']:5.2f} ms of CPU each   ratio {one['cpu'] / found[NAIVE]['cpu']:5.2f}"
+            f"   {one['busy']:.0f} connections in use"
         )
-    ours = found[OURS]
-    goals = {
+    ours, naive = found[OURS], found[NAIVE]
+    for what, met in {
         f"≥ {GOAL} refreshes/s": ours["rate"] >= GOAL,
         f"≤ {CPU_GOAL} ms of CPU each": ours["cpu"] <= CPU_GOAL,
+    }.items():
+        print(f"{OURS}: {what}, if this machine is as fast as that one  {verdict(met)}")
+    goals = {
+        f"≥ {GOAL / RATE_THERE:.0f} times as many": ours["rate"] >= GOAL / RATE_THERE * naive["rate"],
+        f"≤ {CPU_GOAL / CPU_THERE:.2f} of the CPU": ours["cpu"] <= CPU_GOAL / CPU_THERE * naive["cpu"],
         "at most 1 database connection in use": ours["busy"] <= 1,
         "1 token request each, no replay": counts["requests"] == CONNECTIONS + NAIVELY and not counts["replays"],
     }

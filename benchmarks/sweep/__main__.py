@@ -23,8 +23,11 @@ SHARE = 20  # a twentieth is due
 SWEEPS = 10  # that it takes when each has a limit
 
 SELECTION = 1.2
-RATE, RATE_OF_FOUR = 30_000, 45_000
-RATIO = 0.6  # of what the same machine can do at all
+RATE, RATE_OF_FOUR = (
+    30_000,
+    45_000,
+)  # rows a second, on a machine where the bare statement claimed so many as this:
+BARE_THERE = 50_000
 MEMORY, STATEMENT, DELAY = 3.0, 50.0, 1
 
 
@@ -44,10 +47,14 @@ def measured(due: int, *, server: bool) -> Iterator[bool]:
     yield at_most("ms of the longest statement", measures.longest_statement(due, unfair=False), STATEMENT)
     rate, bare = measures.claiming(due)
     print(f"  {'rows/s that the bare statement claims':54} {bare:10,.0f}")
-    yield at_least("rows/s claimed by one sweep, as a ratio of these", rate / bare, RATIO)
-    yield at_least("rows/s claimed by one sweep", rate, RATE)
+    yield at_least("claimed by one sweep, as a ratio of these", rate / bare, RATE / BARE_THERE)
+    at_least("rows/s, if this machine is as fast as that one", rate, RATE)
     if server:
-        yield at_least("rows/s claimed by four at once", claiming_side_by_side(due), RATE_OF_FOUR)
+        four = claiming_side_by_side(due)
+        yield at_least(
+            "claimed by four at once, as a ratio of the bare one", four / bare, RATE_OF_FOUR / BARE_THERE
+        )
+        at_least("rows/s, if this machine is as fast as that one", four, RATE_OF_FOUR)
     yield at_most("MiB, when one org owns half of what is due", measures.memory(due, unfair=True), MEMORY)
     yield at_most("ms of the longest statement then", measures.longest_statement(due, unfair=True), STATEMENT)
     yield at_most("sweeps that it delays the others by", delay_by_one_org(due // SWEEPS), DELAY)

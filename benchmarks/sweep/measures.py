@@ -76,7 +76,7 @@ def claiming(due: int) -> tuple[float, float]:
 
 
 def bare_claims(due: int) -> None:
-    """What a sweep would be that cares for nothing but speed: a statement for each batch, until none is left."""
+    """What most sweeps are: a statement for each batch that pushes due times ahead, until none is left."""
     from django.db import connection
 
     sql, claimed = BARE_CLAIM[connection.vendor], 0

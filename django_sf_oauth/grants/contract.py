@@ -174,6 +174,10 @@ class GrantStore(Protocol):
         """Ends holds that have been tested."""
         ...
 
+    def keeps_for(self) -> float:
+        """Seconds: in a pause no longer than that, `let_go` is not worth it."""
+        ...
+
     def let_go(self) -> None:
         """Closes the thread's own connections: none is held while Salesforce is asked."""
         ...

@@ -38,7 +38,6 @@ logger = logging.getLogger("django_sf_oauth.grants")
 RETRY = (0.05, 0.15)  # seconds between two tries to write
 CLAIM_TRIES = 1.0  # seconds in which a claim that the database refuses is tried again
 LATE_TRIES = 5.0  # seconds in which an answer that came after its lease is tried to be stored
-KEEP = 0.03  # seconds; for a pause no longer than that a connection is kept: to open one takes as much
 BEATEN = (0.005, 0.015)  # seconds until one looks at a row that could not be claimed at once
 SHORT = 1.0  # seconds; a back-off no longer than that is waited out
 
@@ -116,7 +115,7 @@ class Refresher:
         return self._spend(claim, OPEN, call, claimed_at)
 
     def _pause(self, seconds: float) -> None:
-        if seconds > KEEP:
+        if seconds > self.store.keeps_for():
             self.store.let_go()
         self.sleep(seconds)
 

@@ -48,6 +48,8 @@ MARKS = (
     "learned_lifetime",
 )
 
+OPENING = 0.03  # seconds that it takes about to open a database connection, where Django has no pool of them
+
 FOREIGN_ORG = "foreign_org"  # reason of an answer with the tokens of another org, which was refused
 
 Rows = models.QuerySet[SalesforceConnection]
@@ -170,6 +172,9 @@ class RowStore:
         if verdict.kind == "dead" and not row.withheld:  # what was withheld before has been weighed already
             fleet_guard.consider(failed)
         return verdict
+
+    def keeps_for(self) -> float:
+        return 0.0 if connections[_alias()].settings_dict["OPTIONS"].get("pool") else OPENING
 
     def let_go(self) -> None:
         if not self.inline():

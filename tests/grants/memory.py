@@ -186,6 +186,9 @@ class MemoryStore:
             self.row = replace(self.row, status=verdict.status, reason=verdict.reason)
         return verdict
 
+    def keeps_for(self) -> float:
+        return 0.03
+
     def let_go(self) -> None:
         self.open = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from django.utils import timezone
 
 from django_sf_oauth import aget_connection, get_connection
 from django_sf_oauth.exceptions import NotConnected
-from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.models.active_user import is_active
+from django_sf_oauth.models import SalesforceConnection, active_user
+from django_sf_oauth.models.active_user import active_among, is_active
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 
@@ -105,3 +106,36 @@ def test_whom_nobody_can_ask_about_is_taken_for_active() -> None:
 
 def test_a_user_model_need_not_know_of_activity() -> None:
     assert is_active(object())
+
+
+# Many at once
+
+
+def test_those_of_a_batch_who_are_active_are_told_apart_without_being_loaded() -> None:
+    active, inactive = make_user(), make_user(is_active=False)
+    keys = {active.pk, inactive.pk}
+
+    with CaptureQueriesContext(connection) as queries:
+        found = active_among("default", keys)
+
+    assert found == {active.pk}
+    assert len(queries) == 1
+    assert "password" not in queries[0]["sql"]
+
+
+def test_a_user_model_may_work_out_who_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    active, locked_out = make_user(), make_user()
+
+    class Worked:
+        """A user model without the field; Django asks its instances."""
+
+        _meta = SimpleNamespace(concrete_fields=[])
+        _base_manager = SimpleNamespace(
+            using=lambda alias: SimpleNamespace(
+                in_bulk=lambda keys: {key: SimpleNamespace(is_active=key == active.pk) for key in keys}
+            )
+        )
+
+    monkeypatch.setattr(active_user, "get_user_model", lambda: Worked)
+
+    assert active_among("default", {active.pk, locked_out.pk}) == {active.pk}

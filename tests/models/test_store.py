@@ -588,6 +588,22 @@ def test_a_connection_of_its_own_is_closed(row: SalesforceConnection) -> None:
     assert connection.connection is None
 
 
+@pytest.mark.parametrize(
+    ("options", "keeps"),
+    [
+        pytest.param({}, True, id="none"),
+        pytest.param({"pool": False}, True, id="off"),
+        pytest.param({"pool": {"max_size": 4}}, False, id="a-pool"),
+    ],
+)
+def test_a_connection_that_a_pool_has_at_hand_is_kept_in_no_pause(
+    options: dict[str, object], keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+
+    assert (STORE.keeps_for() > 0) is keeps
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_cannot_be_closed_is_let_go_all_the_same(row: SalesforceConnection) -> None:
     with patch.object(connections, "close_all", side_effect=InterfaceError("closed already")) as close_all:
