@@ -23,10 +23,8 @@ SHARE = 20  # a twentieth is due
 SWEEPS = 10  # that it takes when each has a limit
 
 SELECTION = 1.2
-RATE, RATE_OF_FOUR = (
-    30_000,
-    45_000,
-)  # rows a second, on a machine where the bare statement claimed so many as this:
+# Rows a second, and what the bare statement claimed on the machine where they were set.
+RATE, RATE_OF_FOUR = 30_000, 45_000
 BARE_THERE = 50_000
 MEMORY, STATEMENT, DELAY = 3.0, 50.0, 1
 
