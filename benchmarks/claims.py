@@ -68,7 +68,7 @@ def ours(pk: int) -> None:
     answer = TokenAnswer(access_token="00D" + "a" * 109, refresh_token="5Aep861" + "r" * 80)
     for _ in range(CYCLES):
         assert grant is not None
-        claim = store.claim_at_once(grant, lease=90)
+        [claim] = store.claim_at_once([grant], leases=[90])
         assert claim is not None
         grant = store.store(claim, answer)
 

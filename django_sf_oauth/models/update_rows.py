@@ -12,15 +12,11 @@ from django.db import connections, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from django_sf_oauth.fields import Ciphertext
-
-from .columns import Ahead, Rows, column, database_type, later, prepared, table
 from .hold import Hold
 from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
+from .update_statement import update_statement
 
 __all__ = ["update_rows"]
-
-SEPARATOR = ","  # is in no value that was sealed
 
 
 @sensitive_variables()
@@ -40,107 +36,10 @@ def update_rows(alias: str, updates: Sequence[RowUpdate]) -> set[Any]:
 
 def _in_one_statement(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[Any]:
     connection = connections[alias]
-    sql, parameters = _statement(updates, unless_held, connection)
+    sql, parameters = update_statement(updates, unless_held, connection)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return [pk for (pk,) in cursor.fetchall()]
-
-
-def _statement(updates: Sequence[RowUpdate], unless_held: Sequence[str], connection: Any) -> tuple[str, list[Any]]:
-    """Locks the rows whose fence holds, as far as nobody has locked them, and updates those (PostgreSQL)."""
-    model = updates[0].model
-    wanted = _Wanted(model, connection)
-    wanted.lists("pk", [update.pk for update in updates])
-    conditions, parameters = [], []
-    for name in updates[0].fence:
-        condition, more = wanted.compares(name, [update.fence[name] for update in updates])
-        conditions.append(condition)
-        parameters += more
-    held, scopes = _held(unless_held, connection)
-    conditions += [f"NOT EXISTS ({held})"] if held else []
-    parameters += scopes
-    assignments = []
-    for name in updates[0].values:
-        assignment, more = wanted.sets(name, [update.values[name] for update in updates])
-        assignments.append(assignment)
-        parameters += more
-    rows, pk = table(model, connection), column(model, "pk", connection)
-    sql = (
-        f"WITH w AS ({wanted.sql()}),"  # noqa: S608  # no value is in it
-        f" free AS (SELECT r.{pk} AS pk FROM {rows} r JOIN w ON r.{pk} = w.pk WHERE {' AND '.join(conditions)}"
-        " FOR UPDATE OF r SKIP LOCKED)"
-        f" UPDATE {rows} u SET {', '.join(assignments)}"
-        f" FROM w JOIN free ON free.pk = w.pk WHERE u.{pk} = w.pk RETURNING u.{pk}"
-    )
-    return sql, [*wanted.parameters, *parameters]
-
-
-class _Wanted:
-    """A table with a line for each update, of what is not the same for all of them."""
-
-    def __init__(self, model: Rows, connection: Any) -> None:
-        self._model = model
-        self._connection = connection
-        self._columns: dict[str, list[Any] | str] = {}
-        self._arrays: list[str] = []
-        self._shown: list[str] = []
-
-    def compares(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
-        """The condition on a field, and its parameters."""
-        field = f"r.{column(self._model, name, self._connection)}"
-        if not _are_alike(found):
-            return f"{field} IS NOT DISTINCT FROM {self._listed('f', name, found)}", []
-        if found[0] is None:
-            return f"{field} IS NULL", []
-        return f"{field} = %s", [prepared(self._model, name, found[0], self._connection)]
-
-    def sets(self, name: str, found: list[Any]) -> tuple[str, list[Any]]:
-        """The assignment to a field, and its parameters."""
-        field = column(self._model, name, self._connection)
-        if isinstance(found[0], Ahead):
-            return f"{field} = {later(found[0], self._connection)}", []
-        if _are_alike(found):
-            return f"{field} = %s", [prepared(self._model, name, found[0], self._connection)]
-        return f"{field} = {self._listed('v', name, found)}", []
-
-    def _listed(self, kind: str, name: str, found: list[Any]) -> str:
-        self.lists(name, found, alias=f"{kind}_{name}")
-        return f"w.{kind}_{name}"
-
-    def lists(self, name: str, found: list[Any], *, alias: str = "") -> None:
-        """Takes the values of a field into the table."""
-        alias = alias or name
-        if all(isinstance(value, Ciphertext) for value in found):
-            # As one text: to write an array of bytes takes as long as to seal them.
-            self._columns[alias] = SEPARATOR.join(value.decode("ascii") for value in found)
-            self._arrays.append(f"string_to_array(%s, '{SEPARATOR}')")
-            self._shown.append(f"convert_to({alias}, 'UTF8') AS {alias}")
-        else:
-            self._columns[alias] = [prepared(self._model, name, value, self._connection) for value in found]
-            self._arrays.append(f"%s::{database_type(self._model, name, self._connection)}[]")
-            self._shown.append(alias)
-
-    def sql(self) -> str:
-        columns, arrays, shown = (", ".join(one) for one in (self._columns, self._arrays, self._shown))
-        return f"SELECT {shown} FROM unnest({arrays}) AS given ({columns})"  # noqa: S608  # likewise
-
-    @property
-    def parameters(self) -> list[list[Any] | str]:
-        return list(self._columns.values())
-
-
-def _are_alike(found: Sequence[Any]) -> bool:
-    return all(value == found[0] for value in found)
-
-
-def _held(scopes: Sequence[str], connection: Any) -> tuple[str, list[Any]]:
-    if not scopes:
-        return "", []
-    holds = connection.ops.quote_name(Hold._meta.db_table)
-    until = Hold._meta.get_field("until").get_db_prep_save(timezone.now(), connection)
-    marks = ", ".join(["%s"] * len(scopes))
-    condition = f"scope IN ({marks}) AND (until IS NULL OR until > %s)"
-    return f"SELECT 1 FROM {holds} WHERE {condition}", [*scopes, until]  # noqa: S608  # no value is in it
 
 
 def _in_one_transaction(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[Any]:
@@ -153,13 +52,9 @@ def _in_one_transaction(alias: str, updates: Sequence[RowUpdate], unless_held: S
 
 
 def _is_held(alias: str, scopes: Sequence[str]) -> bool:
-    connection = connections[alias]
-    held, parameters = _held(scopes, connection)
-    if not held:
+    if not scopes:
         return False
-    with connection.cursor() as cursor:
-        cursor.execute(held, parameters)
-        return cursor.fetchone() is not None
+    return Hold.objects.using(alias).filter(scope__in=scopes).in_force(timezone.now()).exists()
 
 
 def _lock(alias: str, updates: Sequence[RowUpdate]) -> set[Any]:

@@ -35,7 +35,8 @@ def main() -> int:
         return Outcome(kind="renewed", reason="child" if os.getpid() != parent else "parent")
 
     store: Any = Store()
-    engine = Engine(store, exchange)
+    refresher: Any = exchange
+    engine = Engine(store, refresher)
     flight = engine.submit(1, 7)
     counting.wait(SOON)
     with warnings.catch_warnings():
