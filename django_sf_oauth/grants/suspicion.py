@@ -41,4 +41,6 @@ def suspicions(before: Grant, answer: TokenAnswer, *, load: float, most: int | N
 
 
 def _is_elsewhere(answer: TokenAnswer, instance_url: str) -> bool:
-    return answer.instance_url is not None and host_family(answer.instance_url) != host_family(instance_url)
+    if answer.instance_url in (None, instance_url):
+        return False
+    return host_family(answer.instance_url) != host_family(instance_url)

@@ -34,6 +34,9 @@ class Holder(Protocol):
     def organization_id(self) -> str: ...
 
     @property
+    def instance_url(self) -> str: ...
+
+    @property
     def last_used_at(self) -> datetime | None: ...
 
     @property
@@ -85,9 +88,16 @@ def token_values(holder: Holder, answer: TokenAnswer, app: AppSettings) -> dict[
         values["learned_lifetime"] = learned
     if answer.refresh_token:
         values["refresh_token"] = _sealed(holder, "refresh_token", answer.refresh_token)
-    if answer.instance_url and is_usable_instance(answer.instance_url, app) and _is_of_its_org(holder, answer):
+    if _has_moved(holder, answer, app):
         values["instance_url"] = answer.instance_url
     return values
+
+
+def _has_moved(holder: Holder, answer: TokenAnswer, app: AppSettings) -> bool:
+    url = answer.instance_url
+    if not url or url == holder.instance_url:
+        return False
+    return is_usable_instance(url, app) and _is_of_its_org(holder, answer)
 
 
 def _is_of_its_org(holder: Holder, answer: TokenAnswer) -> bool:

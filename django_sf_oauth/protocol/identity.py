@@ -42,9 +42,10 @@ def to_18(sf_id: str) -> str:
         ValueError: neither 15 nor 18 characters, or a checksum that is not that of the first 15.
     """
     match = _ID.fullmatch(sf_id)
-    if match is None or match["checksum"] not in (None, _checksum(match["id"])):
+    checksum = _checksum(match["id"]) if match else ""
+    if match is None or match["checksum"] not in (None, checksum):
         raise ValueError("This is not a Salesforce id of 15 or 18 characters.")
-    return match["id"] + _checksum(match["id"])
+    return str(match["id"]) + checksum
 
 
 def parse_identity(url: str) -> Identity | None:
