@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_sf_oauth.grants.contract import Outcome, Status
+from django_sf_oauth.grants.contract import Grant, Outcome, Status
 from django_sf_oauth.grants.engine import Engine
-from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models import SalesforceConnection, store
+from django_sf_oauth.models.update_row import RowUpdate
+from django_sf_oauth.models.update_rows import update_rows
 from django_sf_oauth.services import schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
@@ -51,6 +53,38 @@ def test_a_batch_delivered_twice_refreshes_once(fake_salesforce: FakeSalesforce)
 
     assert (first, second) == ({"renewed": 3}, {"skipped": 3})
     assert fake_salesforce.token_requests == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_is_claimed_together_before_anybody_is_asked(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = connect_many(fake_salesforce, 8, **due())
+    committed: list[int] = []
+
+    def update(alias: str, updates: Sequence[RowUpdate]) -> set[int]:
+        if "access_token" not in updates[0].values:
+            committed.append(len(updates))
+            assert fake_salesforce.token_requests == 0
+        return update_rows(alias, updates)
+
+    monkeypatch.setattr(store, "update_rows", update)
+
+    assert schedule.refresh_connections(pks(rows)) == {"renewed": 8}
+    assert committed == [8]
+    assert fake_salesforce.token_requests == 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_cannot_be_claimed_with_the_others_is_looked_at_alone(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 3, **due())
+    SalesforceConnection.objects.filter(pk=rows[0].pk).update(retry_at=timezone.now() - timedelta(minutes=1))
+    SalesforceConnection.objects.filter(pk=rows[1].pk).update(app="removed")
+
+    counts = schedule.refresh_connections(pks(rows))
+
+    assert counts == {"renewed": 2, "failed": 1}
+    assert fake_salesforce.token_requests == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -148,7 +182,10 @@ def test_more_than_one_page_of_rows_is_read_as_the_batch_goes_on(
     assert schedule.refresh_connections(pks(rows)) == {"renewed": 5}
 
 
-def test_a_batch_starts_nothing_once_its_budget_is_spent(fake_salesforce: FakeSalesforce) -> None:
+def test_a_batch_starts_nothing_once_its_budget_is_spent(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "THREADS", 1)  # so that one starts after the other
     rows = connect_many(fake_salesforce, 4, **due())
     seconds = count()
 
@@ -175,7 +212,7 @@ class Gate:
         self.lock = threading.Lock()
         self.inside = self.most = 0
 
-    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool, seen: object) -> Outcome:
+    def __call__(self, key: int, generation: int, **how: object) -> Outcome:
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -183,6 +220,9 @@ class Gate:
         with self.lock:
             self.inside -= 1
         return Outcome(kind="renewed")
+
+    def claim_all(self, seen: list[Grant]) -> list[None]:
+        return [None] * len(seen)
 
 
 @pytest.fixture

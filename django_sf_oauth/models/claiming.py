@@ -7,8 +7,9 @@ say so that an index serves it, and fifty thousand rows a second leave no time f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -58,6 +59,11 @@ class Due(NamedTuple):
     login_url: str
     since: Any = None
     """As the database tells it; None once it waits for its turn."""
+    is_free: bool = True
+    """Whether no sweep had claimed it when it was read."""
+
+
+_is_free: Callable[[Due], bool] = attrgetter("is_free")
 
 
 def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
@@ -67,8 +73,9 @@ def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
     """
     moment, pk = _prepared(alias, now - EVER), 0
     while rows := _page(alias, now, moment, pk):
-        yield from (Due._make(due) for *due, is_free in rows if is_free)
-        pk, *_, moment, _is_free = rows[-1]
+        yield from filter(_is_free, map(Due._make, rows))
+        last = Due._make(rows[-1])
+        pk, moment = last.pk, last.since
         if len(rows) < PAGE:
             return
 
