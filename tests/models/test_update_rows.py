@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, connections, transaction
@@ -86,6 +87,46 @@ def test_sealed_values_go_in_as_they_are() -> None:
     for row in SalesforceConnection.objects.all():
         assert row.refresh_token is not None
         assert row.refresh_token.reveal() == f"token of {row.pk}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("username", ['a,b "c" {d}', "NULL", "\\'"]),
+        ("generation", [2, 2**31, 3]),
+        ("refresh_load", [0.25, 1e-9, 12345678.5]),
+        ("is_sandbox", [True, False, True]),
+        (
+            "retry_at",
+            [datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), None, datetime(9000, 1, 1, tzinfo=UTC)],
+        ),
+        ("learned_lifetime", [timedelta(days=3, microseconds=1), None, timedelta(minutes=-5)]),
+        ("lease_owner", [UUID(int=1), None, UUID(int=2**128 - 1)]),
+        ("scopes", [["api", 'b"c'], [], ["NULL"]]),
+        ("username", ["the same"] * 3),
+        ("retry_at", [None] * 3),
+    ],
+)
+def test_values_arrive_as_they_are_whatever_their_type(name: str, values: list[Any]) -> None:
+    rows = [make_connection() for _ in values]
+    updates = [
+        RowUpdate(pk=row.pk, values={name: value}, fence={"generation": 1})
+        for row, value in zip(rows, values, strict=True)
+    ]
+
+    assert update_rows("default", updates) == {row.pk for row in rows}
+
+    assert [getattr(SalesforceConnection.objects.get(pk=row.pk), name) for row in rows] == values
+    again = [
+        RowUpdate(pk=row.pk, values={"reason": "x"}, fence={name: value})
+        for row, value in zip(rows, values, strict=True)
+    ]
+    assert update_rows("default", again) == {row.pk for row in rows}
+    elsewhere = [RowUpdate(pk=row.pk, values={"reason": "x"}, fence={name: values[0]}) for row in rows]
+    assert update_rows("default", elsewhere) == {
+        row.pk for row, value in zip(rows, values, strict=True) if value == values[0]
+    }
 
 
 @pytest.mark.django_db
