@@ -72,7 +72,7 @@ def ours(pk: int) -> None:
     answer = TokenAnswer(**ANSWER)
     for _ in range(CYCLES):
         assert grant is not None
-        [claim] = store.claim_at_once([grant], leases=[90])
+        claim = store.claim_at_once(grant, lease=90)
         assert claim is not None
         grant = store.store(claim, answer)
 
@@ -167,11 +167,12 @@ def measure(workers: list[subprocess.Popen[str]]) -> dict[str, float]:
 def show(rates: Mapping[str, float]) -> int:
     print(f"{PROCESSES * THREADS} connections, claim and store, each committed")
     for way, rate in rates.items():
-        print(f"{way:36} {rate:8.0f} cycles/s   ratio {rate / rates[BARE]:5.2f}")
+        print(f"{way:38} {rate:8.0f} cycles/s   ratio {rate / rates[BARE]:5.2f}")
     print(f"{OURS}: ≥ {GOAL} cycles/s, if this machine is as fast as that one  {verdict(rates[OURS] >= GOAL)}")
     ratio = GOAL / BARE_THERE
     met = rates[OURS] >= ratio * rates[BARE]
     print(f"{OURS}: ≥ {ratio:.2f} of the bare statements  {verdict(met)}")
+    print(f"{OURS}: as much as by hand, if that writes the same  {verdict(rates[OURS] >= rates[BY_HAND])}")
     return 0 if met else 1
 
 

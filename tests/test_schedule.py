@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_sf_oauth.grants.contract import Grant, Outcome, Status
+from django_sf_oauth.grants.contract import Outcome, Status
 from django_sf_oauth.grants.engine import Engine
-from django_sf_oauth.models import SalesforceConnection, store
-from django_sf_oauth.models.update_row import RowUpdate
-from django_sf_oauth.models.update_rows import update_rows
-from django_sf_oauth.services import schedule
+from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models.holds import stop
+from django_sf_oauth.services import schedule, sweep
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import claim_due, connect_many, connect_one
@@ -55,36 +54,66 @@ def test_a_batch_delivered_twice_refreshes_once(fake_salesforce: FakeSalesforce)
     assert fake_salesforce.token_requests == 3
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_batch_is_claimed_together_before_anybody_is_asked(
-    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+def no_trouble(fake: FakeSalesforce) -> None:
+    """What fails says why itself."""
+
+
+def salesforce_is_down(fake: FakeSalesforce) -> None:
+    fake.fail_next(status=503, times=4)
+
+
+def app_is_stopped(fake: FakeSalesforce) -> None:
+    stop("app:other", reason="worst day", by="operator")
+
+
+@pytest.mark.parametrize(
+    ("values", "trouble", "ending"),
+    [
+        ({"retry_at": timedelta(days=2)}, no_trouble, "unavailable"),
+        ({"app": "removed"}, no_trouble, "failed"),
+        ({"app": "other"}, app_is_stopped, "unavailable"),
+        ({}, salesforce_is_down, "unavailable"),
+    ],
+    ids=["back-off", "no such app", "stopped", "down"],
+)
+def test_what_fails_does_not_keep_the_others_from_their_turn(
+    fake_salesforce: FakeSalesforce,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    trouble: Callable[[FakeSalesforce], None],
+    ending: str,
 ) -> None:
-    rows = connect_many(fake_salesforce, 8, **due())
-    committed: list[int] = []
+    settings.SALESFORCE_OAUTH = {
+        **settings.SALESFORCE_OAUTH,
+        "APPS": {"other": {"CLIENT_ID": "x", "CLIENT_SECRET": None}},
+    }
+    start = timezone.now()
+    values = {name: start + value if name == "retry_at" else value for name, value in values.items()}
+    failing = connect_many(fake_salesforce, 4, **due(next_refresh_at=start - timedelta(days=1), **values))
+    trouble(fake_salesforce)
 
-    def update(alias: str, updates: Sequence[RowUpdate]) -> set[int]:
-        if "access_token" not in updates[0].values:
-            committed.append(len(updates))
-            assert fake_salesforce.token_requests == 0
-        return update_rows(alias, updates)
+    first = claim_due(limit=4)
+    [healthy] = connect_many(fake_salesforce, 1, **due())
+    counts = schedule.refresh_connections(first)
+    monkeypatch.setattr(sweep, "database_now", lambda alias: start + sweep.CLAIMED_FOR + timedelta(minutes=1))
+    second = claim_due(limit=1)
 
-    monkeypatch.setattr(store, "update_rows", update)
-
-    assert schedule.refresh_connections(pks(rows)) == {"renewed": 8}
-    assert committed == [8]
-    assert fake_salesforce.token_requests == 8
+    assert (sorted(first), counts) == (sorted(pks(failing)), {ending: 4})
+    assert second == [healthy.pk]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_what_cannot_be_claimed_with_the_others_is_looked_at_alone(fake_salesforce: FakeSalesforce) -> None:
-    rows = connect_many(fake_salesforce, 3, **due())
-    SalesforceConnection.objects.filter(pk=rows[0].pk).update(retry_at=timezone.now() - timedelta(minutes=1))
-    SalesforceConnection.objects.filter(pk=rows[1].pk).update(app="removed")
+def test_what_was_renewed_is_due_when_it_should_be(fake_salesforce: FakeSalesforce) -> None:
+    [renewed] = connect_many(fake_salesforce, 1, **due())
+    [fails] = connect_many(fake_salesforce, 1, **due(retry_at=timezone.now() + timedelta(days=2)))
 
-    counts = schedule.refresh_connections(pks(rows))
+    assert schedule.refresh_connections(claim_due()) == {"renewed": 1, "unavailable": 1}
 
-    assert counts == {"renewed": 2, "failed": 1}
-    assert fake_salesforce.token_requests == 2
+    renewed.refresh_from_db()
+    fails.refresh_from_db()
+    assert renewed.next_refresh_at is not None
+    assert renewed.next_refresh_at > timezone.now() + timedelta(minutes=10)
+    assert fails.next_refresh_at == fails.claimed_until
 
 
 @pytest.mark.django_db(transaction=True)
@@ -182,10 +211,7 @@ def test_more_than_one_page_of_rows_is_read_as_the_batch_goes_on(
     assert schedule.refresh_connections(pks(rows)) == {"renewed": 5}
 
 
-def test_a_batch_starts_nothing_once_its_budget_is_spent(
-    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schedule, "THREADS", 1)  # so that one starts after the other
+def test_a_batch_starts_nothing_once_its_budget_is_spent(fake_salesforce: FakeSalesforce) -> None:
     rows = connect_many(fake_salesforce, 4, **due())
     seconds = count()
 
@@ -212,7 +238,7 @@ class Gate:
         self.lock = threading.Lock()
         self.inside = self.most = 0
 
-    def __call__(self, key: int, generation: int, **how: object) -> Outcome:
+    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool, seen: object) -> Outcome:
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -220,9 +246,6 @@ class Gate:
         with self.lock:
             self.inside -= 1
         return Outcome(kind="renewed")
-
-    def claim_all(self, seen: list[Grant]) -> list[None]:
-        return [None] * len(seen)
 
 
 @pytest.fixture

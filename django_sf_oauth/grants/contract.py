@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -137,10 +136,10 @@ class GrantStore(Protocol):
         """Whether a token request may be made for it right now: kill switch, breaker and fleet guard."""
         ...
 
-    def claim_at_once(self, grants: Sequence[Grant], *, leases: Sequence[float]) -> list[Claim | None]:
-        """Claims together what has been read, as far as nothing is held against it and nobody has to wait.
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+        """Claims what somebody has read, if nothing is held against it and it can be done without waiting.
 
-        None says nothing of why: it takes a look at that row. It raises nothing.
+        None says nothing of why: it takes a look at the row. It raises nothing.
         """
         ...
 

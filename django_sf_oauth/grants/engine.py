@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from uuid import UUID
 
 from .contract import Grant, GrantStore, Outcome
-from .refresh import Claimed, Refresher
 
 __all__ = ["Engine"]
 
 THREADS = 128  # exchanges in flight per process; more wait their turn
 
-Flight = tuple[int, int, bool, bool, UUID | None]
-"""Primary key, generation, forced, ahead; and whose claim it spends, if it was made before."""
+Refresh = Callable[..., Outcome]
 
 
 class Engine:
     """Hands refreshes to helper threads and lets everybody wait for the same one."""
 
-    def __init__(self, store: GrantStore, refresher: Refresher) -> None:
+    def __init__(self, store: GrantStore, refresh: Refresh) -> None:
         self._store = store
-        self._refresh = refresher
+        self._refresh = refresh
         self._start_over()
         with suppress(AttributeError):  # Windows does not fork
             # A forked child has neither its parent's threads nor the answers that they wait for.
@@ -37,7 +34,7 @@ class Engine:
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[Flight, Future[Outcome]] = {}
+        self._flights: dict[tuple[int, int, bool, bool], Future[Outcome]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sf-oauth-refresh")
 
     def refresh(
@@ -67,27 +64,12 @@ class Engine:
         self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, seen: Grant | None = None
     ) -> Future[Outcome]:
         """The refresh of this generation, started if it was not."""
+        flight = (key, generation, forced, ahead)
         if self._store.inline():
-            return self._run_inline(key, generation, forced, ahead)
-        return self._start((key, generation, forced, ahead, None), seen=seen)
-
-    def submit_all(self, seen: Sequence[Grant], *, forced: bool, ahead: bool) -> list[Future[Outcome]]:
-        """The refreshes of what has been read, claimed together; no more of them than `THREADS` have room for."""
-        if self._store.inline():
-            return [self._run_inline(grant.key, grant.generation, forced, ahead) for grant in seen]
-        flights = []
-        for grant, claimed in zip(seen, self._refresh.claim_all(seen), strict=True):
-            # A claim is spent by whoever made it, whatever else is under way for that generation.
-            owner = claimed.claim.owner if claimed else None
-            flights.append(self._start((grant.key, grant.generation, forced, ahead, owner), claimed=claimed))
-        return flights
-
-    def _start(
-        self, flight: Flight, *, seen: Grant | None = None, claimed: Claimed | None = None
-    ) -> Future[Outcome]:
+            return self._run_inline(*flight)
         with self._lock:
             if flight not in self._flights:
-                self._flights[flight] = self._threads.submit(self._fly, flight, seen, claimed)
+                self._flights[flight] = self._threads.submit(self._fly, *flight, seen)
             return self._flights[flight]
 
     def drain(self, timeout: float) -> bool:
@@ -111,11 +93,10 @@ class Engine:
             done.set_exception(error)
         return done
 
-    def _fly(self, flight: Flight, seen: Grant | None, claimed: Claimed | None) -> Outcome:
-        key, generation, forced, ahead, _ = flight
+    def _fly(self, key: int, generation: int, forced: bool, ahead: bool, seen: Grant | None) -> Outcome:
         try:
-            return self._refresh(key, generation, forced=forced, ahead=ahead, seen=seen, claimed=claimed)
+            return self._refresh(key, generation, forced=forced, ahead=ahead, seen=seen)
         finally:
             with self._lock:
-                del self._flights[flight]
+                self._flights.pop((key, generation, forced, ahead), None)
             self._store.let_go()

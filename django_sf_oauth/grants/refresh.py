@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from django.db import Error
 from django.views.decorators.debug import sensitive_variables
 
 from django_sf_oauth import transport
-from django_sf_oauth.conf import AppSettings, get_app, get_apps
+from django_sf_oauth.conf import AppSettings, get_app
 from django_sf_oauth.exceptions import ConfigurationError, TokenUnreadable
 from django_sf_oauth.fields import Sealed
 from django_sf_oauth.protocol.errors import Actor, Refusal
@@ -31,7 +31,7 @@ from .contract import OPEN, Claim, Gate, Grant, GrantStore, Outcome, Status, Ver
 from .pace import Pace
 from .verdict import CONTENTION, judge
 
-__all__ = ["Claimed", "Refresher"]
+__all__ = ["Refresher"]
 
 logger = logging.getLogger("django_sf_oauth.grants")
 
@@ -69,14 +69,6 @@ class Call:
     started: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A claim that waits to be spent, and the moment before it was made: its lease begins no earlier."""
-
-    claim: Claim
-    at: float
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refresher:
     """Refreshes one grant at a time, on the thread that calls it.
@@ -92,14 +84,7 @@ class Refresher:
     failures: FailuresInARow = failures
 
     def __call__(
-        self,
-        key: int,
-        generation: int,
-        *,
-        forced: bool = False,
-        ahead: bool = False,
-        seen: Grant | None = None,
-        claimed: Claimed | None = None,
+        self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, seen: Grant | None = None
     ) -> Outcome:
         """Sees to it that the row's generation is above `generation`, or says why it cannot be.
 
@@ -109,14 +94,9 @@ class Refresher:
             forced: ask even during a back-off, and for a connection that is blocked or flagged.
             ahead: nobody refused the access token: while it lives, a grant in doubt is left alone.
             seen: what the caller has read of the row, which saves a look at it if nothing has happened since.
-            claimed: what `claim_all` has claimed of it.
         """
         call = Call(key=key, generation=generation, forced=forced, ahead=ahead, started=self.clock())
-        outcome: Outcome | float | None = None
-        if claimed:
-            outcome = self._spend(claimed.claim, OPEN, call, claimed.at)
-        elif seen:
-            outcome = self._at_once(seen, call)
+        outcome = self._at_once(seen, call) if seen else None
         while not isinstance(outcome, Outcome):
             if outcome:
                 self._pause(outcome)
@@ -127,23 +107,12 @@ class Refresher:
         """The shortest way: one statement to claim, and one to store. None when it takes a look at the row."""
         if seen.generation != call.generation or not _is_clear(seen):
             return None
-        [claimed] = self.claim_all([seen])
-        if claimed is None:
+        claimed_at = self.clock()  # before the claim: the lease begins no earlier
+        claim = self.store.claim_at_once(seen, lease=get_app(seen.app).timeouts.lease)
+        if claim is None:
             # Mostly somebody claims it in this moment, and whoever looks now only keeps them from asking.
             return random.uniform(*BEATEN)  # noqa: S311  # spreads looks; guards nothing
-        return self._spend(claimed.claim, OPEN, call, claimed.at)
-
-    def claim_all(self, seen: Sequence[Grant]) -> list[Claimed | None]:
-        """Claims together what may be claimed without another look. Each is to be spent at once.
-
-        Returns:
-            For each reading its claim; None says nothing of why.
-        """
-        clear = [grant for grant in seen if _is_clear(grant)]
-        at = self.clock()
-        claims = self.store.claim_at_once(clear, leases=[get_app(grant.app).timeouts.lease for grant in clear])
-        made = {claim.grant.key: Claimed(claim, at) for claim in claims if claim}
-        return [made.get(grant.key) for grant in seen]
+        return self._spend(claim, OPEN, call, claimed_at)
 
     def _pause(self, seconds: float) -> None:
         if seconds > self.store.keeps_for():
@@ -325,8 +294,7 @@ def _blind(error: Error) -> Outcome:
 def _is_clear(grant: Grant) -> bool:
     """Whether there is nothing to wait for, to weigh or to doubt."""
     unclear = (grant.lease_owner, grant.retry_at, grant.in_doubt_since, grant.withheld or None)
-    is_settled = grant.status == Status.ACTIVE and unclear == (None,) * 4
-    return is_settled and grant.app in get_apps() and _opens(grant.refresh_token)
+    return grant.status == Status.ACTIVE and unclear == (None,) * 4 and _opens(grant.refresh_token)
 
 
 @sensitive_variables()

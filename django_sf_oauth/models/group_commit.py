@@ -68,26 +68,23 @@ class GroupCommit:
         the database did not answer. If it did not answer in time, the update may still be made: its fence keeps
         that from harming what has been written since.
         """
-        return self.update_all([update])[0]
-
-    def update_all(self, updates: Sequence[RowUpdate]) -> list[bool]:
-        """Whether each of the rows was updated, and that is committed; see `update`."""
-        if not updates:
-            return []
-        waiting = [_Waiting(update=update) for update in updates]
+        waiting = _Waiting(update=update)
         try:
             self._enqueue(waiting)
         except RuntimeError:
-            return [False] * len(updates)  # the interpreter is ending and starts no thread any more
-        deadline = time.monotonic() + self._patience
-        return [_result(one, deadline - time.monotonic()) for one in waiting]
+            return False  # the interpreter is ending and starts no thread any more
+        try:
+            return waiting.done.result(self._patience)
+        except TimeoutError:
+            waiting.done.cancel()  # as far as its commit has not begun
+            return False
 
-    def _enqueue(self, waiting: Sequence[_Waiting]) -> None:
+    def _enqueue(self, waiting: _Waiting) -> None:
         with self._came:
             if not self._runs:
                 self._thread.submit(self._run)
                 self._runs = True
-            self._queue += waiting
+            self._queue.append(waiting)
             self._came.notify()
 
     def _run(self) -> None:
@@ -122,14 +119,6 @@ class GroupCommit:
             _close()
         for waiting in alike:
             waiting.done.set_result(waiting.update.pk in updated)
-
-
-def _result(waiting: _Waiting, patience: float) -> bool:
-    try:
-        return waiting.done.result(patience)
-    except TimeoutError:
-        waiting.done.cancel()  # as far as its commit has not begun
-        return False
 
 
 def _by_shape(group: Sequence[_Waiting]) -> Iterable[list[_Waiting]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -90,18 +90,13 @@ class RowStore:
         self._enter()
         holds.end_tested(scopes)
 
-    def claim_at_once(self, grants: Sequence[Grant], *, leases: Sequence[float]) -> list[Claim | None]:
-        claims = [_Claiming(grant, lease) for grant, lease in zip(grants, leases, strict=True)]
-        updates = [claim.update(unless_held=holds.scopes_against(claim.grant)) for claim in claims]
-        return [
-            claim.made if made else None for claim, made in zip(claims, commits.update_all(updates), strict=True)
-        ]
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+        return _claimed(grant, lease, commits.update, unless_held=holds.scopes_against(grant))
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         if grant.lease_left is not None and grant.lease_left > 0:
             return None
-        claim = _Claiming(grant, lease)
-        return claim.made if self._update_alone(claim.update()) else None
+        return _claimed(grant, lease, self._update_alone)
 
     def _update_alone(self, update: RowUpdate) -> bool:
         self._enter()
@@ -197,20 +192,17 @@ class RowStore:
             yield
 
 
-class _Claiming:
-    """A claim, and the update that makes it."""
-
-    def __init__(self, grant: Grant, lease: float) -> None:
-        self.grant, self._lease = grant, lease
-        self.made = Claim(grant=grant, owner=uuid4(), in_doubt=grant.in_doubt)
-
-    def update(self, *, unless_held: tuple[str, ...] = ()) -> RowUpdate:
-        grant = self.grant
-        values: dict[str, Any] = {"lease_owner": self.made.owner, "lease_until": Ahead(int(self._lease * 1000))}
-        if grant.lease_owner is not None:
-            values["in_doubt_since"] = grant.in_doubt_since or timezone.now()
-        fence = {name: getattr(grant, name) for name in MARKS}
-        return RowUpdate(pk=grant.key, values=values, fence=fence, unless_held=unless_held)
+def _claimed(
+    grant: Grant, lease: float, update: Callable[[RowUpdate], bool], *, unless_held: tuple[str, ...] = ()
+) -> Claim | None:
+    owner = uuid4()
+    values: dict[str, Any] = {"lease_owner": owner, "lease_until": Ahead(int(lease * 1000))}
+    if grant.lease_owner is not None:
+        values["in_doubt_since"] = grant.in_doubt_since or timezone.now()
+    fence = {name: getattr(grant, name) for name in MARKS}
+    if not update(RowUpdate(pk=grant.key, values=values, fence=fence, unless_held=unless_held)):
+        return None
+    return Claim(grant=grant, owner=owner, in_doubt=grant.in_doubt)
 
 
 def _values_of(verdict: Verdict) -> dict[str, Any]:

@@ -27,22 +27,12 @@ class Flights:
         self._begun = 0
         self._ended: list[str] = []  # appending is safe from any thread, counting is not
 
-    def take_room(self, seconds: float) -> int:
-        """Takes all places that are free, of which there is one after a while, and gives their number.
-
-        It waits for one at most so long, and takes none once the time is over.
-        """
-        if seconds <= 0 or not self._room.acquire(timeout=seconds):
-            return 0
-        return 1 + sum(1 for _ in iter(lambda: self._room.acquire(blocking=False), False))
-
-    def give_back(self, places: int) -> None:
-        """So many that were taken and are not needed."""
-        if places:
-            self._room.release(places)
+    def has_room(self, seconds: float) -> bool:
+        """Takes a place for one more, waiting for it at most so long; never, once the time is over."""
+        return seconds > 0 and self._room.acquire(timeout=seconds)
 
     def add(self, flight: Future[Outcome], uuid: UUID) -> None:
-        """Fills a place that was taken."""
+        """Fills the place that was taken."""
         self._begun += 1
         flight.add_done_callback(lambda flight: self._land(flight, uuid))
 

@@ -11,13 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 
 from django.db import router
+from django.db.models import F
 from django.utils import timezone
 
 from django_sf_oauth.conf import LONGEST_EXCHANGE
-from django_sf_oauth.grants.contract import WATCHED, Grant
+from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.active_user import active_among
@@ -62,26 +62,30 @@ def refresh_connections(
     deadline = monotonic() + budget
     flights = Flights(THREADS)
     counts: Counter[str] = Counter()
-    grants = _wanted(ids, forced=forced, counts=counts)
-    while places := flights.take_room(deadline - monotonic()):
-        group = list(islice(grants, places))
-        flights.give_back(places - len(group))
-        if not group:
-            break
-        for grant, flight in zip(group, engine.submit_all(group, forced=forced, ahead=not forced), strict=True):
-            flights.add(flight, grant.uuid)
-    counts["postponed"] += sum(1 for _ in grants)
-    flights.wait(grace)
-    return counts + flights.endings
-
-
-def _wanted(ids: Sequence[int], *, forced: bool, counts: Counter[str]) -> Iterator[Grant]:
-    """Those that are to be refreshed, as they are now; what is left out is counted."""
     for row, is_active in _rows(ids):
-        if is_active and (forced or _is_due(row)):
-            yield row.grant
-        else:
+        grant = row.grant
+        if not is_active or not (forced or _is_due(row)):
             counts["skipped"] += 1
+        elif flights.has_room(deadline - monotonic()):
+            flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
+            flights.add(flight, grant.uuid)
+        else:
+            counts["postponed"] += 1
+    flights.wait(grace)
+    counts += flights.endings
+    if counts.total() > counts["renewed"]:
+        _let_others_go_first(ids)
+    return counts
+
+
+def _let_others_go_first(ids: Sequence[int]) -> None:
+    """Those that are still due have had their turn, and are due again when their claim ends.
+
+    Else what fails for days would stay the longest overdue, and keep the others from being claimed at all.
+    """
+    for start in range(0, len(ids), BATCH):
+        rows = SalesforceConnection.objects.filter(pk__in=ids[start : start + BATCH])
+        rows.filter(next_refresh_at__lt=F("claimed_until")).update(next_refresh_at=F("claimed_until"))
 
 
 def _rows(ids: Sequence[int]) -> Iterator[tuple[Watched, bool]]:

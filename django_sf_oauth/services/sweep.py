@@ -1,7 +1,7 @@
 """The sweep: what is due is claimed and handed over, batch by batch.
 
-It is level-triggered: it looks at the rows as they are now. What gets lost on the way is due again when its claim
-has run out. A claim pushes the due time ahead by the database's clock, on which all machines agree.
+It is level-triggered: it looks at the rows as they are now. What gets lost on the way may be claimed again when its
+claim has run out, by the database's clock, on which all machines agree.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP,
 
 
 def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
-    """Takes connections that are due, by pushing their due time ahead; of two sweeps at once, one gets each.
+    """Takes connections that are due, for `CLAIMED_FOR`; of two sweeps at once, one gets each.
 
     The longest overdue come first, as far as no org keeps the others waiting and `REFRESH_RATE` allows.
 

@@ -212,12 +212,12 @@ def test_to_look_into_many_takes_no_more_connections_than_there_are_places(
     taken: list[str] = []
     monkeypatch.setattr(store_module.own_connections, "take", lambda: taken.append("place"))
     monkeypatch.setattr(store_module, "note", lambda *args: taken.append("note"))
-    monkeypatch.setattr(store_module.commits, "update_all", lambda updates: [True] * len(updates))
+    monkeypatch.setattr(store_module.commits, "update", lambda update: True)
     row = make_connection()
     store = RowStore()
     reading = store.read(row.pk)
     assert reading is not None
-    [claim] = store.claim_at_once([reading], leases=[90.0])
+    claim = store.claim_at_once(reading, lease=90.0)
     assert claim is not None
     taken.clear()
 

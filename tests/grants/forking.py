@@ -35,8 +35,7 @@ def main() -> int:
         return Outcome(kind="renewed", reason="child" if os.getpid() != parent else "parent")
 
     store: Any = Store()
-    refresher: Any = exchange
-    engine = Engine(store, refresher)
+    engine = Engine(store, exchange)
     flight = engine.submit(1, 7)
     counting.wait(SOON)
     with warnings.catch_warnings():

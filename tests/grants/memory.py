@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -133,11 +133,11 @@ class MemoryStore:
     def lift(self, scopes: tuple[str, ...]) -> None:
         self.lifted.extend(scopes)
 
-    def claim_at_once(self, grants: Sequence[Grant], *, leases: Sequence[float]) -> list[Claim | None]:
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
         """On a connection that is not the caller's. What is held is among `gates`."""
         if self.gates or self.row is None or self.lease is not None:
-            return [None] * len(grants)
-        return [self._take(grant, lease) for grant, lease in zip(grants, leases, strict=True)]
+            return None
+        return self._take(grant, lease)
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         self._opened("claim")

@@ -3,17 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from django_sf_oauth.grants.contract import Claim, Grant, Outcome
+from django_sf_oauth.grants.contract import Outcome
 from django_sf_oauth.grants.engine import Engine
-from django_sf_oauth.grants.refresh import Claimed
-from tests.grants.memory import grant
 
 RENEWED = Outcome(kind="renewed")
 SOON = 10.0  # seconds; nothing here takes so long
@@ -41,31 +38,16 @@ class Exchange:
         self.may_end = threading.Event()
         self.calls: list[tuple[int, int, bool, bool]] = []
         self.seen: list[object] = []
-        self.claimed: list[Claimed | None] = []
-        self.claims: dict[int, Claimed] = {}
         self.threads: list[str] = []
         self.end: Callable[[], Outcome] = lambda: RENEWED
 
-    def __call__(
-        self,
-        key: int,
-        generation: int,
-        *,
-        forced: bool,
-        ahead: bool,
-        seen: object = None,
-        claimed: Claimed | None = None,
-    ) -> Outcome:
+    def __call__(self, key: int, generation: int, *, forced: bool, ahead: bool, seen: object = None) -> Outcome:
         self.calls.append((key, generation, forced, ahead))
         self.seen.append(seen)
-        self.claimed.append(claimed)
         self.threads.append(threading.current_thread().name)
         self.started.release()
         assert self.may_end.wait(SOON)
         return self.end()
-
-    def claim_all(self, seen: Sequence[Grant]) -> list[Claimed | None]:
-        return [self.claims.get(grant.key) for grant in seen]
 
 
 @pytest.fixture
@@ -77,8 +59,7 @@ def exchange() -> Iterator[Exchange]:
 
 def engine_on(exchange: Exchange, store: Store | None = None) -> Engine:
     some_store: Any = store or Store()
-    refresher: Any = exchange
-    return Engine(some_store, refresher)
+    return Engine(some_store, exchange)
 
 
 class CountingEngine(Engine):
@@ -94,8 +75,7 @@ class CountingEngine(Engine):
 
 def test_many_threads_share_one_exchange(exchange: Exchange) -> None:
     some_store: Any = Store()
-    refresher: Any = exchange
-    engine = CountingEngine(some_store, refresher)
+    engine = CountingEngine(some_store, exchange)
 
     with ThreadPoolExecutor(20) as threads:
         outcomes = [threads.submit(engine.refresh, 1, 7, patience=SOON) for _ in range(20)]
@@ -237,49 +217,3 @@ def test_what_the_caller_has_read_goes_along(exchange: Exchange) -> None:
     engine_on(exchange).submit(1, 7, seen=read).result(SOON)
 
     assert exchange.seen == [read]
-
-
-def claim_of(read: Grant) -> Claimed:
-    return Claimed(Claim(grant=read, owner=uuid4(), in_doubt=False), at=1.0)
-
-
-def test_many_are_claimed_together_and_each_claim_is_spent(exchange: Exchange) -> None:
-    one, two, other = (grant(key=key) for key in (1, 2, 3))
-    exchange.claims = {1: claim_of(one), 2: claim_of(two)}
-    exchange.may_end.set()
-
-    flights = engine_on(exchange).submit_all([one, two, other], forced=False, ahead=True)
-
-    assert [flight.result(SOON) for flight in flights] == [RENEWED] * 3
-    spent = dict(zip((call[0] for call in exchange.calls), exchange.claimed, strict=True))
-    assert spent == {1: exchange.claims[1], 2: exchange.claims[2], 3: None}
-    assert {call[1:] for call in exchange.calls} == {(one.generation, False, True)}
-
-
-def test_a_claim_is_spent_beside_a_refresh_that_came_too_late_for_it(exchange: Exchange) -> None:
-    """Joined with that one, it would keep everybody waiting until its lease ends."""
-    read = grant()
-    exchange.claims = {read.key: claim_of(read)}
-    engine = engine_on(exchange)
-    late = engine.submit(read.key, read.generation, ahead=True)
-    assert exchange.started.acquire(timeout=SOON)
-
-    [flight] = engine.submit_all([read], forced=False, ahead=True)
-
-    assert flight is not late
-    assert exchange.started.acquire(timeout=SOON)
-    exchange.may_end.set()
-    assert [late.result(SOON), flight.result(SOON)] == [RENEWED] * 2
-    assert exchange.claimed == [None, exchange.claims[read.key]]
-    assert engine.drain(SOON)
-
-
-def test_in_a_test_case_many_run_one_after_the_other_and_claim_for_themselves(exchange: Exchange) -> None:
-    exchange.may_end.set()
-    exchange.claims = {1: claim_of(grant(key=1))}
-
-    flights = engine_on(exchange, Store(inline=True)).submit_all([grant(key=1)], forced=True, ahead=False)
-
-    assert [flight.result(0) for flight in flights] == [RENEWED]
-    assert exchange.threads == [threading.current_thread().name]
-    assert exchange.claimed == [None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -57,10 +57,10 @@ class SharedRow(MemoryStore):
         pause("read")
         return super().is_under_way(grant)
 
-    def claim_at_once(self, grants: Sequence[Grant], *, leases: Sequence[float]) -> list[Claim | None]:
+    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
         pause("claim")
         self.version += 1
-        return super().claim_at_once(grants, leases=leases)
+        return super().claim_at_once(grant, lease=lease)
 
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         pause("claim")

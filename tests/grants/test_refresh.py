@@ -704,33 +704,6 @@ def test_what_was_read_is_looked_at_again_when_anything_speaks_against_it(unclea
     assert world.ask.spent == []
 
 
-def test_what_is_clear_is_claimed_together_and_spent_without_another_look() -> None:
-    world = World(NEW)
-    world.store.fails("read")
-    read = read_before(world)
-    others = [replace(read, key=2, retry_at=EPOCH), replace(read, key=3, app="removed")]
-
-    claimed, *none = world.refresher.claim_all([read, *others])
-
-    assert none == [None, None]
-    assert claimed is not None
-    outcome = world.refresher(KEY, 1, claimed=claimed)
-    assert (outcome.kind, world.refresh_token) == ("renewed", "refresh-2")
-    assert world.ask.spent == ["refresh-1"]
-
-
-def test_a_claim_that_was_not_spent_in_time_is_given_back() -> None:
-    world = World(NEW)
-    [claimed] = world.refresher.claim_all([read_before(world)])
-    assert claimed is not None
-    world.clock.now = 3600.0
-
-    outcome = world.refresher(KEY, 1, claimed=claimed)
-
-    assert outcome.kind == "renewed"
-    assert world.ask.spent == ["refresh-1"]
-
-
 def test_what_was_read_under_a_key_that_is_gone_gives_nothing_up() -> None:
     """As from a cache: the row has been sealed anew since."""
     world = World(NEW)

@@ -86,17 +86,6 @@ def test_what_comes_while_it_writes_goes_into_the_next_commit(
     assert len(database.threads) == 1
 
 
-def test_who_has_many_asks_once(database: Database) -> None:
-    database.refuses = {2}
-    database.may_write.set()
-    commits = GroupCommit(database)
-
-    assert commits.update_all([update(1), update(2), update(3)]) == [True, False, True]
-    assert commits.update_all([]) == []
-
-    assert [sorted(group) for group in database.groups] == [[1, 2, 3]]
-
-
 def test_each_caller_hears_of_its_own_row(database: Database, callers: ThreadPoolExecutor) -> None:
     database.refuses = {2}
 
@@ -150,11 +139,11 @@ def test_a_commit_that_never_ends_leaves_the_others_to_their_callers(
     stuck = callers.submit(commits.update, update(1))
     assert database.begun.acquire(timeout=SOON)
 
-    refused = [*commits.update_all([update(2), update(4)]), stuck.result(SOON)]
+    refused = [commits.update(update(2)), stuck.result(SOON)]
     database.may_write.set()
     wait_for_queue(commits, 0)
 
-    assert refused == [False] * 3
+    assert refused == [False, False]
     assert commits.update(update(3))
     assert database.groups == [[1], [3]]
 

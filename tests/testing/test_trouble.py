@@ -183,7 +183,7 @@ def test_tokens_that_the_fake_receives_are_in_no_log(
 
 
 def test_what_oauthlib_logs_elsewhere_is_left_alone(
-    fake: FakeSalesforce, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("oauthlib.oauth2.rfc6749.grant_types.refresh_token")
     caplog.set_level(logging.DEBUG, logger=logger.name)
@@ -191,6 +191,8 @@ def test_what_oauthlib_logs_elsewhere_is_left_alone(
     monkeypatch.setattr(logger, "disabled", False)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
 
+    FakeSalesforce()
+    site.refresh(site.exchange(site.code()).json()["refresh_token"])
     logger.debug("a server of your own")
 
     assert "a server of your own" in caplog.text
