@@ -47,6 +47,8 @@ class Keys:
         self.forget()
 
     def forget(self) -> None:
+        """The settings have changed: neither what is kept holds, nor what somebody asks for in this moment."""
+        self._settings = object()
         self._kept: Mapping[str, Key] | None = None
         self._asked_at = 0.0
         self._failed = False
@@ -69,9 +71,11 @@ class Keys:
 
     def _ask(self) -> Mapping[str, Key]:
         """Asks; when that fails, what is kept stays."""
+        settings_of = self._settings
         self._asked_at, self._failed = time.monotonic(), True
-        self._kept = found = _named(configured_keys())
-        self._failed = False
+        found = _named(configured_keys())
+        if self._settings is settings_of:
+            self._kept, self._failed = found, False
         return found
 
 

@@ -1,7 +1,7 @@
 """The sweep: what is due is claimed and handed over, batch by batch.
 
-It is level-triggered: it looks at the rows as they are now. What gets lost on the way may be claimed again when its
-claim has run out, by the database's clock, on which all machines agree.
+It is level-triggered: it looks at the rows as they are now. What gets lost on the way may be claimed again when
+its claim has run out, by the database's clock, on which all machines agree.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ def a_token_answer_is_read_or_refused(status: int, kind: str, body: bytes) -> No
 @claim(token=st.sampled_from(["eyJ.eyJ.sig", f"{ORG[:15]}!a", "00D000000000002!a"]), identity=identities, url=urls)
 def a_refresh_adopts_no_foreign_instance(token: str, identity: str | None, url: str) -> None:
     answer = TokenAnswer(access_token=token, refresh_token="r", instance_url=url, id=identity)
-    holder = grant(uuid=UUID(int=7), organization_id=ORG)
+    holder = grant(uuid=UUID(int=7), organization_id=ORG, instance_url="https://before.my.salesforce.com")
     if isinstance(of_its_org(holder, answer), Refusal):
         REACHED["foreign org"] += 1
         return
