@@ -47,8 +47,6 @@ class Keys:
         self.forget()
 
     def forget(self) -> None:
-        """The settings have changed: neither what is kept holds, nor what somebody asks for in this moment."""
-        self._settings = object()
         self._kept: Mapping[str, Key] | None = None
         self._asked_at = 0.0
         self._failed = False
@@ -71,11 +69,9 @@ class Keys:
 
     def _ask(self) -> Mapping[str, Key]:
         """Asks; when that fails, what is kept stays."""
-        settings_of = self._settings
         self._asked_at, self._failed = time.monotonic(), True
-        found = _named(configured_keys())
-        if self._settings is settings_of:
-            self._kept, self._failed = found, False
+        self._kept = found = _named(configured_keys())
+        self._failed = False
         return found
 
 

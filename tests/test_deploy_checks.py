@@ -23,7 +23,9 @@ def found_with(**values: Any) -> list[CheckMessage]:
 
 
 def logging_of(**levels: Any) -> dict[str, Any]:
-    return {"version": 1, "loggers": {name: {"level": level} for name, level in levels.items()}}
+    """The settings for these levels, which Django would set at once, and leave set."""
+    loggers = {name: {"level": level} for name, level in levels.items()}
+    return {"LOGGING": {"version": 1, "loggers": loggers}, "LOGGING_CONFIG": None}
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,9 @@ def logging_of(**levels: Any) -> dict[str, Any]:
         ),
         pytest.param({"SALESFORCE_OAUTH": app(TRUSTED_HOSTS=["localhost"])}, ["E051"], id="this-machine-trusted"),
         pytest.param({"SALESFORCE_OAUTH": app(TRUSTED_HOSTS=["crm.example.com"])}, [], id="another-host-trusted"),
-        pytest.param({"LOGGING": logging_of(oauthlib="DEBUG")}, ["W062"], id="oauthlib-at-debug"),
-        pytest.param({"LOGGING": logging_of(requests_oauthlib=10)}, ["W062"], id="level-as-number"),
-        pytest.param({"LOGGING": logging_of(oauthlib="INFO", crm="DEBUG")}, [], id="others-at-debug"),
+        pytest.param(logging_of(oauthlib="DEBUG"), ["W062"], id="oauthlib-at-debug"),
+        pytest.param(logging_of(requests_oauthlib=10), ["W062"], id="level-as-number"),
+        pytest.param(logging_of(oauthlib="INFO", crm="DEBUG"), [], id="others-at-debug"),
         pytest.param({"LOGGING": None}, [], id="no-logging"),
         pytest.param(
             {"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"}, ["W063"], id="signed-cookies"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -205,15 +205,3 @@ def test_a_row_is_read_with_keys_of_a_vault(vault: Vault) -> None:
 
     assert token is not None
     assert token.reveal() == "00D000000000001!of-a-vault"
-
-
-def test_keys_of_settings_that_change_while_they_are_asked_for_are_not_kept(vault: Vault) -> None:
-    def change() -> list[str]:
-        with override_settings(FERNET_KEYS=["of-a-moment"]):
-            return [OLD]
-
-    given: Iterator[Callable[[], list[str]]] = iter([change, lambda: [NEW]])
-    with override_settings(SALESFORCE_OAUTH=app(KEY_PROVIDER=lambda: next(given)())):
-        first, second = set(keyring()), set(keyring())
-
-    assert first != second

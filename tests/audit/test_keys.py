@@ -82,32 +82,30 @@ def given(settings: Any) -> list[str]:
     return keys
 
 
-def signed_by_a_process_that_knows_a_newer_key(given: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A connection with a history, of which this process does not know the key of the last event yet."""
+def signed_by_a_process_that_knows_a_newer_key(given: list[str]) -> Any:
+    """A connection with a history, of which this process does not know the key of the last event yet.
+
+    What it knows is forgotten with the settings of the test, and so must not be put back after that.
+    """
     row = row_with_history(make_connection())
     known = keys_of_the_process.all()
     given.insert(0, NEW)
     keys_of_the_process.forget()
     record(row, Kind.DISCONNECTED)
-    monkeypatch.setattr(keys_of_the_process, "_kept", known)
-    monkeypatch.setattr(keys_of_the_process, "_asked_at", -PAUSE)
+    keys_of_the_process._kept, keys_of_the_process._asked_at = known, -PAUSE
     return row
 
 
-def test_a_newer_key_of_another_process_is_asked_for_and_breaks_no_chain(
-    given: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = signed_by_a_process_that_knows_a_newer_key(given, monkeypatch)
+def test_a_newer_key_of_another_process_is_asked_for_and_breaks_no_chain(given: list[str]) -> None:
+    row = signed_by_a_process_that_knows_a_newer_key(given)
 
     record(row, Kind.RECONNECTED)
 
     assert found() == ([], {"hold": 7})
 
 
-def test_a_provider_that_fails_then_leaves_the_chain_unsigned_and_stops_nobody(
-    given: list[str], monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
-    row = signed_by_a_process_that_knows_a_newer_key(given, monkeypatch)
+def test_a_provider_that_fails_then_leaves_the_chain_unsigned_and_stops_nobody(given: list[str]) -> None:
+    row = signed_by_a_process_that_knows_a_newer_key(given)
     given[:] = []  # which is no answer
 
     record(row, Kind.RECONNECTED)
