@@ -16,7 +16,6 @@ import requests
 
 from django_sf_oauth.models import PendingRevocation, SalesforceConnection
 from tests.factories import make_connection
-from tests.faults.databases import server_only
 from tests.running_demo import MANAGE, Demo, demo_environment, free_port, is_free, running_demo
 
 RUNS = "Ctrl-C stops it"
@@ -146,14 +145,6 @@ def test_site_and_fake_need_a_port_each(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "need a port each" in done.stderr
-
-
-@server_only
-def test_a_database_server_is_not_reset(tmp_path: Path) -> None:
-    done = run_briefly(tmp_path, "--reset", DATABASE_URL=os.environ["DATABASE_URL"])
-
-    assert done.returncode == 1
-    assert "DATABASE_URL names a server" in done.stderr
 
 
 def test_connections_that_a_new_fake_knows_nothing_of_are_explained() -> None:

@@ -18,6 +18,7 @@ from pytest_django import Settings
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_user
+from tests.faults.databases import server_only
 from tests.journey import connect
 from tests.running_demo import MANAGE, demo_environment
 
@@ -213,3 +214,11 @@ def test_the_packages_pages_wear_the_frame_of_the_site(connected: Client) -> Non
     assert "Fieldbook" in page
     assert "Your Salesforce connections" in page
     assert 'class="sf-oauth"' in page
+
+
+@server_only
+def test_the_demo_resets_no_database_server(tmp_path: Path) -> None:
+    done = manage(tmp_path, "demo", "--reset", DATABASE_URL=os.environ["DATABASE_URL"])
+
+    assert done.returncode == 1
+    assert "DATABASE_URL names a server" in done.stderr

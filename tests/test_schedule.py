@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Outcome, Status
@@ -113,7 +114,48 @@ def test_what_was_renewed_is_due_when_it_should_be(fake_salesforce: FakeSalesfor
     fails.refresh_from_db()
     assert renewed.next_refresh_at is not None
     assert renewed.next_refresh_at > timezone.now() + timedelta(minutes=10)
-    assert fails.next_refresh_at == fails.claimed_until
+    assert fails.next_refresh_at == fails.retry_at
+
+
+def test_what_had_no_turn_keeps_its_place(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [row] = connect_many(fake_salesforce, 1, **due())
+    ids = claim_due()
+
+    assert schedule.refresh_connections(ids, budget=0.0) == {"postponed": 1}
+    with monkeypatch.context() as patch:
+        slow = timezone.now() - schedule.CLOCKS_DIFFER - timedelta(minutes=2)
+        patch.setattr(timezone, "now", lambda: slow)
+        assert schedule.refresh_connections(ids) == {"skipped": 1}
+
+    assert SalesforceConnection.objects.get(pk=row.pk).next_refresh_at == row.next_refresh_at
+
+
+def test_what_somebody_else_asks_for_in_vain_keeps_its_place(fake_salesforce: FakeSalesforce) -> None:
+    [row] = connect_many(fake_salesforce, 1, **due())
+    ids = claim_due()
+    salesforce_is_down(fake_salesforce)
+
+    assert schedule.refresh_connections(ids, forced=True) == {"unavailable": 1}
+
+    assert SalesforceConnection.objects.get(pk=row.pk).next_refresh_at == row.next_refresh_at
+
+
+def test_a_batch_that_cannot_queue_up_what_failed_tells_how_it_ended(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("password=secret")
+
+    connect_many(fake_salesforce, 1, **due())
+    salesforce_is_down(fake_salesforce)
+    monkeypatch.setattr(schedule, "queue_up", fail)
+
+    assert schedule.refresh_connections(claim_due()) == {"unavailable": 1}
+
+    assert "event=queue_up_failed error=OperationalError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)

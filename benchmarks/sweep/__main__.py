@@ -24,7 +24,7 @@ SWEEPS = 10  # that it takes when each has a limit
 
 SELECTION = 1.2
 RATE, RATE_OF_FOUR = 30_000, 45_000  # rows a second, on a machine where the bare statement claims 50,000
-OF_BARE = 1.0  # more than these are of it: a claim leaves the index alone, in which that statement writes
+OF_BARE = 1.0  # of that statement's rate, at least: a claim leaves the index alone, in which the statement writes
 MEMORY, STATEMENT, DELAY = 3.0, 50.0, 1
 
 

@@ -98,5 +98,6 @@ class Engine:
             return self._refresh(key, generation, forced=forced, ahead=ahead, seen=seen)
         finally:
             with self._lock:
+                # It is not there if no thread could be started for it, and another one took it later.
                 self._flights.pop((key, generation, forced, ahead), None)
             self._store.let_go()

@@ -1,7 +1,7 @@
-"""The two statements of a sweep: the one that reads what is due, and the one that claims it.
+"""The statements of a sweep: what is due is read and claimed, and goes to the end of the queue if it fails.
 
-Both are put together by hand, as `update_row` is: a page is read where the last one ended, which the ORM cannot
-say so that an index serves it, and fifty thousand rows a second leave no time for it.
+The first two are put together by hand, as `update_row` is: a page is read where the last one ended, which the ORM
+cannot say so that an index serves it, and fifty thousand rows a second leave no time for it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
+from django.db.models import Case, F, Value, When
 
 from django_sf_oauth.grants.contract import WATCHED
 
 from .connection import SalesforceConnection
 
-__all__ = ["PAGE", "Due", "claim", "due_since", "in_due_order"]
+__all__ = ["PAGE", "Due", "claim", "due_since", "in_due_order", "queue_up"]
 
 PAGE = 1000  # rows of one reading
 STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
@@ -128,6 +129,21 @@ def _claim_in_two_steps(alias: str, ids: Sequence[int], now: datetime, until: da
         got = set(due.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True))
         rows.filter(pk__in=got).update(claimed_until=until)
     return got
+
+
+def queue_up(alias: str, keys: Sequence[int], *, claimed_until: datetime) -> None:
+    """Of these, what is still claimed until then and due will be due when that ends, or its back-off.
+
+    Else what fails for days would stay the longest overdue, and keep all others from being claimed. A row that
+    somebody has locked is left as it is.
+    """
+    skip_locked = connections[alias].features.has_select_for_update_skip_locked
+    rows = SalesforceConnection.objects.using(alias).filter(pk__in=keys, claimed_until=claimed_until)
+    later = Case(When(retry_at__gt=claimed_until, then=F("retry_at")), default=Value(claimed_until))
+    with transaction.atomic(using=alias):
+        overdue = rows.filter(next_refresh_at__lt=claimed_until).order_by("pk")
+        free = set(overdue.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True))
+        rows.filter(pk__in=free).update(next_refresh_at=later)
 
 
 def due_since(alias: str, now: datetime) -> datetime | None:

@@ -26,7 +26,7 @@ TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the mo
 TOKENS = ("access_token", "refresh_token")
 SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", *TOKENS})
 READ = frozenset({*SHOWN, *TOKENS, "id"})
-BESIDE = ("pk", "user_id", "next_refresh_at")
+BESIDE = ("pk", "user_id", "next_refresh_at", "claimed_until")
 
 
 class Watched(NamedTuple):
@@ -36,6 +36,7 @@ class Watched(NamedTuple):
     user: Any
     """Primary key."""
     due_at: datetime | None
+    claimed_until: datetime | None
 
 
 def reading(row: SalesforceConnection, *, lease_left: int | None = None) -> Grant:
@@ -61,11 +62,11 @@ def watched(alias: str, keys: Sequence[int]) -> Iterator[Watched]:
     Their leases are not timed: whoever finds one takes another look.
     """
     rows = SalesforceConnection._base_manager.using(alias).filter(pk__in=keys)
-    for key, user, due_at, *values in rows.values_list(*BESIDE, *SHOWN, *TOKENS):
+    for key, user, due_at, claimed_until, *values in rows.values_list(*BESIDE, *SHOWN, *TOKENS):
         facts = dict(zip((*SHOWN, *TOKENS), values, strict=True))
         for name in TOKENS:
             facts[name] = _bound(name, facts[name], facts["uuid"])
-        yield Watched(_grant(key, facts, None), user, due_at)
+        yield Watched(_grant(key, facts, None), user, due_at, claimed_until)
 
 
 def _bound(name: str, sealed: Sealed | None, uuid: UUID) -> Sealed | None:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from uuid import UUID
 
 from django_sf_oauth.grants.contract import Outcome
+from django_sf_oauth.models.readings import Watched
 
 __all__ = ["Flights"]
 
@@ -18,7 +19,7 @@ logger = logging.getLogger("django_sf_oauth.schedule")
 
 
 class Flights:
-    """Counts how they end, as they end, and keeps none of them."""
+    """Counts how they end, as they end, and keeps of them only what has failed."""
 
     def __init__(self, most: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._most = most
@@ -26,18 +27,22 @@ class Flights:
         self._monotonic = monotonic
         self._begun = 0
         self._ended: list[str] = []  # appending is safe from any thread, counting is not
+        self._failed: list[Watched] = []
 
     def has_room(self, seconds: float) -> bool:
         """Takes a place for one more, waiting for it at most so long; never, once the time is over."""
         return seconds > 0 and self._room.acquire(timeout=seconds)
 
-    def add(self, flight: Future[Outcome], uuid: UUID) -> None:
+    def add(self, flight: Future[Outcome], row: Watched) -> None:
         """Fills the place that was taken."""
         self._begun += 1
-        flight.add_done_callback(lambda flight: self._land(flight, uuid))
+        flight.add_done_callback(lambda flight: self._land(flight, row))
 
-    def _land(self, flight: Future[Outcome], uuid: UUID) -> None:
-        self._ended.append(_ending(flight, uuid))
+    def _land(self, flight: Future[Outcome], row: Watched) -> None:
+        ending = _ending(flight, row.grant.uuid)
+        if ending != "renewed":
+            self._failed.append(row)
+        self._ended.append(ending)
         self._room.release()
 
     def wait(self, seconds: float) -> None:
@@ -46,6 +51,11 @@ class Flights:
         for _ in range(self._most):
             if not self._room.acquire(timeout=max(0.0, deadline - self._monotonic())):
                 return
+
+    @property
+    def failed(self) -> list[Watched]:
+        """Those that have ended without new tokens, as they were before."""
+        return self._failed[:]
 
     @property
     def endings(self) -> Counter[str]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from django.db import router
-from django.db.models import F
+from django.db import Error, router
 from django.utils import timezone
 
 from django_sf_oauth.conf import LONGEST_EXCHANGE
@@ -21,6 +20,7 @@ from django_sf_oauth.grants.contract import WATCHED
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.active_user import active_among
+from django_sf_oauth.models.claiming import queue_up
 from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.models.store import engine
 
@@ -68,24 +68,27 @@ def refresh_connections(
             counts["skipped"] += 1
         elif flights.has_room(deadline - monotonic()):
             flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
-            flights.add(flight, grant.uuid)
+            flights.add(flight, row)
         else:
             counts["postponed"] += 1
     flights.wait(grace)
-    counts += flights.endings
-    if counts.total() > counts["renewed"]:
-        _let_others_go_first(ids)
-    return counts
+    if not forced:
+        _let_others_go_first(flights.failed)
+    return counts + flights.endings
 
 
-def _let_others_go_first(ids: Sequence[int]) -> None:
-    """Those that are still due have had their turn, and are due again when their claim ends.
-
-    Else what fails for days would stay the longest overdue, and keep the others from being claimed at all.
-    """
-    for start in range(0, len(ids), BATCH):
-        rows = SalesforceConnection.objects.filter(pk__in=ids[start : start + BATCH])
-        rows.filter(next_refresh_at__lt=F("claimed_until")).update(next_refresh_at=F("claimed_until"))
+def _let_others_go_first(failed: Iterable[Watched]) -> None:
+    """Puts those that had their turn behind all that wait for theirs; if it cannot, they come again sooner."""
+    alias = router.db_for_write(SalesforceConnection)
+    by_claim: dict[datetime, list[int]] = defaultdict(list)
+    for row in failed:
+        if row.claimed_until is not None:
+            by_claim[row.claimed_until].append(row.grant.key)
+    try:
+        for claimed_until, keys in by_claim.items():
+            queue_up(alias, keys, claimed_until=claimed_until)
+    except Error as error:
+        logger.warning("event=queue_up_failed error=%s", type(error).__name__)
 
 
 def _rows(ids: Sequence[int]) -> Iterator[tuple[Watched, bool]]:

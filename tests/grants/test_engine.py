@@ -217,3 +217,14 @@ def test_what_the_caller_has_read_goes_along(exchange: Exchange) -> None:
     engine_on(exchange).submit(1, 7, seen=read).result(SOON)
 
     assert exchange.seen == [read]
+
+
+def test_a_refresh_that_the_engine_has_not_noted_lets_its_connections_go_too(exchange: Exchange) -> None:
+    store = Store()
+    engine = engine_on(exchange, store)
+    flight = engine.submit(1, 7)
+    engine._flights.clear()
+    exchange.may_end.set()
+
+    assert flight.result(SOON) is RENEWED
+    assert store.let_go_by == exchange.threads

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -21,6 +18,7 @@ from django_sf_oauth.models.columns import Ahead
 from django_sf_oauth.models.update_row import RowUpdate
 from django_sf_oauth.models.update_rows import update_rows
 from tests.factories import make_connection
+from tests.models.locking import locked
 
 SOON = 30.0  # seconds; nothing here takes so long
 SCOPES = ("all", "app:default")
@@ -160,25 +158,6 @@ def test_many_rows_are_one_statement_where_the_database_can() -> None:
 
     if connection.vendor == "postgresql":
         assert len(queries) == 1
-
-
-@contextmanager
-def locked(row: SalesforceConnection) -> Iterator[None]:
-    """Somebody else's transaction holds the row."""
-    held, may_end = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic():
-            list(SalesforceConnection.objects.select_for_update().filter(pk=row.pk))
-            held.set()
-            may_end.wait(SOON)
-        connections.close_all()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(hold)
-        assert held.wait(SOON)
-        yield
-        may_end.set()
 
 
 @pytest.mark.django_db(transaction=True)
