@@ -24,7 +24,8 @@ SWEEPS = 10  # that it takes when each has a limit
 
 SELECTION = 1.2
 RATE, RATE_OF_FOUR = 30_000, 45_000  # rows a second, on a machine where the bare statement claims 50,000
-OF_BARE = 1.0  # of that statement's rate, at least: a claim leaves the index alone, in which the statement writes
+# Of that statement's rate, at least: where an update spares the indexes that it does not change, all of it.
+OF_BARE = {"postgresql": 1.0, "sqlite": 0.6}
 MEMORY, STATEMENT, DELAY = 3.0, 50.0, 1
 
 
@@ -33,22 +34,22 @@ def main(vendor: str) -> int:
         site.fill(NUMBERS[vendor])
         due = NUMBERS[vendor] // SHARE
         print(f"\n{vendor}: {NUMBERS[vendor]:,} connections, {due:,} of them due")
-        met = list(measured(due, server=vendor == "postgresql"))
+        met = list(measured(due, vendor))
         print(f"\n{measures.plans()}")
     return 0 if all(met) else 1
 
 
-def measured(due: int, *, server: bool) -> Iterator[bool]:
+def measured(due: int, vendor: str) -> Iterator[bool]:
     yield at_most("due selection, as a ratio of the bare query", measures.selection(), SELECTION)
     yield at_most("MiB of memory at the peak of a sweep, by tracemalloc", measures.memory(due), MEMORY)
     yield at_most("ms of the longest statement", measures.longest_statement(due, unfair=False), STATEMENT)
     rate, bare = measures.claiming(due)
     print(f"  {'rows/s that the bare statement claims':54} {bare:10,.0f}")
-    yield at_least("claimed by one sweep, as a ratio of these", rate / bare, OF_BARE)
+    yield at_least("claimed by one sweep, as a ratio of these", rate / bare, OF_BARE[vendor])
     at_least("rows/s, if this machine is as fast as that one", rate, RATE)
-    if server:
+    if vendor == "postgresql":
         four = claiming_side_by_side(due)
-        yield at_least("claimed by four at once, as a ratio of the bare one", four / bare, OF_BARE)
+        yield at_least("claimed by four at once, as a ratio of the bare one", four / bare, OF_BARE[vendor])
         at_least("rows/s, if this machine is as fast as that one", four, RATE_OF_FOUR)
     yield at_most("MiB, when one org owns half of what is due", measures.memory(due, unfair=True), MEMORY)
     yield at_most("ms of the longest statement then", measures.longest_statement(due, unfair=True), STATEMENT)
