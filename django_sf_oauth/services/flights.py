@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from uuid import UUID
 
 from django_sf_oauth.grants.contract import Outcome
@@ -19,7 +20,7 @@ logger = logging.getLogger("django_sf_oauth.schedule")
 
 
 class Flights:
-    """Counts how they end, as they end, and keeps of them only what has failed."""
+    """Counts how they end, as they end, and keeps none of them, only whose failed."""
 
     def __init__(self, most: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._most = most
@@ -27,7 +28,7 @@ class Flights:
         self._monotonic = monotonic
         self._begun = 0
         self._ended: list[str] = []  # appending is safe from any thread, counting is not
-        self._failed: list[Watched] = []
+        self._failed: list[tuple[datetime | None, int]] = []
 
     def has_room(self, seconds: float) -> bool:
         """Takes a place for one more, waiting for it at most so long; never, once the time is over."""
@@ -41,7 +42,7 @@ class Flights:
     def _land(self, flight: Future[Outcome], row: Watched) -> None:
         ending = _ending(flight, row.grant.uuid)
         if ending != "renewed":
-            self._failed.append(row)
+            self._failed.append((row.claimed_until, row.grant.key))  # without its tokens
         self._ended.append(ending)
         self._room.release()
 
@@ -53,9 +54,13 @@ class Flights:
                 return
 
     @property
-    def failed(self) -> list[Watched]:
-        """Those that have ended without new tokens, as they were before."""
-        return self._failed[:]
+    def failed(self) -> Mapping[datetime, Sequence[int]]:
+        """Primary keys of claimed connections that got no new tokens, by the end of their claim."""
+        failed: dict[datetime, list[int]] = defaultdict(list)
+        for claimed_until, key in self._failed[:]:
+            if claimed_until is not None:
+                failed[claimed_until].append(key)
+        return failed
 
     @property
     def endings(self) -> Counter[str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import Error, router
@@ -77,15 +77,11 @@ def refresh_connections(
     return counts + flights.endings
 
 
-def _let_others_go_first(failed: Iterable[Watched]) -> None:
+def _let_others_go_first(failed: Mapping[datetime, Sequence[int]]) -> None:
     """Puts those that had their turn behind all that wait for theirs; if it cannot, they come again sooner."""
     alias = router.db_for_write(SalesforceConnection)
-    by_claim: dict[datetime, list[int]] = defaultdict(list)
-    for row in failed:
-        if row.claimed_until is not None:
-            by_claim[row.claimed_until].append(row.grant.key)
     try:
-        for claimed_until, keys in by_claim.items():
+        for claimed_until, keys in failed.items():
             queue_up(alias, keys, claimed_until=claimed_until)
     except Error as error:
         logger.warning("event=queue_up_failed error=%s", type(error).__name__)
