@@ -55,7 +55,8 @@ class LeanSession(requests.Session):
         """As requests does it, but nothing is merged with nothing, and ``.netrc`` not looked into."""
         prepared: Any = requests.PreparedRequest()  # types-requests knows half of it
         prepared.prepare_method(request.method)
-        self._prepare_url(prepared, request)
+        params = _merge_setting(request.params, self.params) if self.params else request.params
+        prepared.prepare_url(request.url, params or None)
         prepared.prepare_headers(self._headers_of(request))
         prepared._cookies = cookies.RequestsCookieJar()  # a redirect adds to it
         if request.cookies or self.cookies:
@@ -65,10 +66,6 @@ class LeanSession(requests.Session):
         prepared.prepare_auth(_merge_setting(request.auth, self.auth), request.url)
         prepared.prepare_hooks(_merge_hooks(request.hooks, self.hooks))
         return cast("requests.PreparedRequest", prepared)
-
-    def _prepare_url(self, prepared: Any, request: requests.Request) -> None:
-        params = _merge_setting(request.params, self.params) if self.params else request.params
-        prepared.prepare_url(request.url, params)
 
     def _headers_of(self, request: requests.Request) -> Mapping[str, Any]:
         merged: dict[Any, tuple[Any, Any]] = {}

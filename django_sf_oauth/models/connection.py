@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -246,16 +247,13 @@ class SalesforceConnection(GuardedModel):
             SalesforceOAuthError: the connection is not active, or its token could not be read nor renewed.
         """
         raise_unless_active(self)
-        kill_switch.check(self)
-        if self.access_token is None:
-            self._renew(self.generation)
-        self.touch()
-        try:
-            return self._plain_access_token()
-        except TokenUnreadable:
-            # The refresh token may still open; if not, the refresh flags the connection for a reconnect.
-            self._renew(self.generation)
-            return self._plain_access_token()
+        self._enter_use()
+        # Without one that opens, the refresh token may still do; if not, the refresh flags the connection.
+        with suppress(TokenUnreadable):
+            if token := self._plain_access_token():
+                return token
+        self._renew(self.generation)
+        return self._plain_access_token()
 
     async def abearer(self) -> str:
         """As `bearer`; the event loop waits for no database."""
@@ -264,13 +262,11 @@ class SalesforceConnection(GuardedModel):
             self._enter_use()  # without a query
         else:
             await sync_to_async(self._enter_use)()
-        if self.access_token is None:
-            await self._arenew(self.generation)
-        try:
-            return self._plain_access_token()
-        except TokenUnreadable:
-            await self._arenew(self.generation)
-            return self._plain_access_token()
+        with suppress(TokenUnreadable):
+            if token := self._plain_access_token():
+                return token
+        await self._arenew(self.generation)
+        return self._plain_access_token()
 
     def _enter_use(self) -> None:
         kill_switch.check(self)

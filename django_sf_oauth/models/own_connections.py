@@ -10,6 +10,8 @@ import os
 import threading
 from contextlib import suppress
 
+from django.db import Error, connections
+
 __all__ = ["MOST", "OwnConnections"]
 
 MOST = 16
@@ -29,15 +31,27 @@ class OwnConnections:
     def start_over(self) -> None:
         """Gives all places back. The threads that a forked child's parent had are not there."""
         self._places = threading.BoundedSemaphore(self._most)
-        self._mine = threading.local()
+        self._mine = _Mine()
 
     def take(self) -> None:
         """Waits for a place, unless this thread has one."""
-        if not getattr(self._mine, "taken", False):
-            self._mine.taken = self._places.acquire(timeout=self._longest_wait)
+        if not self._mine.has_place:
+            self._mine.has_place = self._places.acquire(timeout=self._longest_wait)
 
-    def give_back(self) -> None:
-        """Called once the thread has closed its connection."""
-        if getattr(self._mine, "taken", False):
-            self._mine.taken = False
+    @property
+    def in_use(self) -> bool:
+        """Whether this thread has a place, or any connection: what it calls may have opened others."""
+        opened = (one.connection for one in connections.all(initialized_only=True))
+        return self._mine.has_place or any(one is not None for one in opened)
+
+    def close(self) -> None:
+        """Closes all connections of this thread, and gives its place back."""
+        with suppress(Error):  # one may be broken already
+            connections.close_all()
+        if self._mine.has_place:
+            self._mine.has_place = False
             self._places.release()
+
+
+class _Mine(threading.local):
+    has_place = False

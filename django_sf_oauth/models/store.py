@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -177,10 +177,8 @@ class RowStore:
         return 0.0 if connections[_alias()].settings_dict["OPTIONS"].get("pool") else OPENING
 
     def let_go(self) -> None:
-        if not self.inline():
-            with suppress(Error):  # it may be broken already
-                connections.close_all()  # those of this thread; receivers of signals may have opened others
-            own_connections.give_back()
+        if own_connections.in_use and not self.inline():
+            own_connections.close()
 
     @contextmanager
     def _own_commit(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, ip_address
 
 # The domains that Salesforce itself operates for orgs. Sites on a customer's own domain, and .site.com, are
@@ -30,7 +31,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\]"
 _AUTHORITY = rf"(?P<host>{_HOST})(?::(?P<port>[1-9][0-9]{{0,4}}))?"
 # ASCII on purpose: with Unicode matching, [a-z] and IGNORECASE would let in the Kelvin sign and the long s.
-_URL = re.compile(rf"(?P<scheme>https?)://{_AUTHORITY}(?:[/?#].*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
+_ORIGIN = re.compile(rf"(?P<scheme>https?)://{_AUTHORITY}", re.ASCII | re.IGNORECASE)
+_BEYOND = re.compile(r"[/?#]")  # where the authority ends
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
 
@@ -152,8 +154,16 @@ def same_origin(a: str, b: str) -> bool:
 
 
 def _parse(url: str) -> _Origin | None:
-    match = _URL.fullmatch(url)
-    if match is None or _CONTROL.search(url) or "\\" in url.partition("?")[0]:
+    if _CONTROL.search(url) or "\\" in url.partition("?")[0]:
+        return None
+    scheme, mark, rest = url.partition("://")
+    return _origin(scheme + mark + _BEYOND.split(rest, 1)[0])
+
+
+@lru_cache(maxsize=1024)
+def _origin(beginning: str) -> _Origin | None:
+    match = _ORIGIN.fullmatch(beginning)
+    if match is None:
         return None
     scheme = match["scheme"].lower()
     host = _normal_host(match["host"].lower())

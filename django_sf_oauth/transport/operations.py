@@ -129,14 +129,8 @@ def refresh(app: AppSettings, *, login_url: str, refresh_token: str) -> TokenAns
     """
 
     def ask_with(secret: str | None) -> Ask:
-        return lambda session: session.refresh_token(
-            session.url,
-            refresh_token=refresh_token,
-            client_id=app.client_id,
-            client_secret=secret,
-            headers=HEADERS,
-            format="json",
-        )
+        client = {"client_id": app.client_id, "client_secret": secret}
+        return lambda session: session.spend(refresh_token, headers=HEADERS, format="json", **client)
 
     return _endpoint(app, login_url, TOKEN_PATH).ask_as_client(ask_with, _tokens("refresh_token"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 from django.views.decorators.debug import sensitive_variables
 from oauthlib.oauth2 import OAuth2Token, WebApplicationClient
+from requests.utils import default_headers
 from requests_oauthlib import OAuth2Session
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, NewConnectionError
@@ -23,7 +24,8 @@ __all__ = ["Answer", "ExchangeSession"]
 
 LARGEST_ANSWER = 256 * 1024  # bytes, decompressed; a token answer takes about two thousand
 CHUNK = 8 * 1024
-FORM = "application/x-www-form-urlencoded"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_USUAL = dict(default_headers())
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,8 @@ class ExchangeSession(OAuth2Session, LeanSession):
     """
 
     def __init__(self, *, client_id: str, endpoint: str, connect: float, deadline: float) -> None:
-        super().__init__(client=_BodyBuilder(client_id), adapter=shared_adapter())
+        self._forms = _BodyBuilder(client_id)
+        super().__init__(client=self._forms, adapter=shared_adapter())
         self._endpoint = endpoint
         self._connect_timeout = connect
         self._exchange = Exchange(deadline=deadline)
@@ -91,44 +94,45 @@ class ExchangeSession(OAuth2Session, LeanSession):
         return self._answer or transport_refusal("connection")
 
     @sensitive_variables()
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        request.url = self._endpoint
-        if request.data and isinstance(request.data, dict):
-            # As requests encodes a form, without a search for all else that it may be.
-            request.data = urlencode(request.data, doseq=True)
-            request.headers = {**request.headers, "Content-Type": FORM}
-        return super().prepare_request(request)
-
-    def _prepare_url(self, prepared: Any, request: requests.Request) -> None:
-        if request.params:
-            super()._prepare_url(prepared, request)
-        else:
-            prepared.url = _prepared_url(self._endpoint)
+    def spend(self, refresh_token: str, *, headers: Mapping[str, str], **parameters: str | None) -> None:
+        """As ``refresh_token`` of the library, which takes the form that it has made to pieces again."""
+        form = self._forms.prepare_refresh_body(refresh_token=refresh_token, **parameters)
+        self._send_form("POST", form, headers)
 
     @sensitive_variables()
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Sends it and keeps the answer from the library, which would log it."""
-        with watch(self._exchange):
-            self._answer = self._ask(request, kwargs)
+    def request(  # type: ignore[override]  # these, and no others, are what the operations set
+        self, method: str, url: str, data: Any = None, headers: Any = None, **settings: Any
+    ) -> requests.Response:
+        """Sends a form, or nothing, and keeps the answer from the library, which would log it.
+
+        The other settings that the library passes on are its defaults: an exchange has a deadline of its own.
+        """
+        self._send_form(method, urlencode(data) if data else None, headers or {})
         return _nothing_to_see()
 
     @sensitive_variables()
-    def _ask(self, request: requests.PreparedRequest, settings: dict[str, Any]) -> Answer | Refusal:
+    def _send_form(self, method: str, form: str | None, headers: Mapping[str, str]) -> None:
+        """As requests sends it, without a search for all else that it may be."""
+        prepared: Any = requests.PreparedRequest()  # types-requests knows half of it
+        prepared.method = method
+        prepared.url = _prepared_url(self._endpoint)
+        prepared.prepare_headers({**_USUAL, **headers, **(FORM if form else {})})
+        prepared.body = form
+        prepared.prepare_content_length(form)
+        with watch(self._exchange):
+            self._answer = self._ask(prepared)
+
+    @sensitive_variables()
+    def _ask(self, request: requests.PreparedRequest) -> Answer | Refusal:
         remaining = self._exchange.remaining
         if remaining <= 0:
             return transport_refusal("timeout")
         adapter = self.get_adapter(request.url or "")
         # Another adapter than ours cannot tell, so the worst is assumed of it.
         self._exchange.request_sent = not isinstance(adapter, PooledAdapter)
-        response = adapter.send(
-            request,
-            stream=True,
-            timeout=(min(self._connect_timeout, remaining), remaining),
-            verify=settings.get("verify", True),
-            cert=settings.get("cert"),
-            proxies=settings.get("proxies"),
-        )
-        with response:
+        around = self.merge_environment_settings(request.url, {}, True, None, None)
+        timeout = (min(self._connect_timeout, remaining), remaining)
+        with adapter.send(request, timeout=timeout, **around) as response:
             return _read(response)
 
     def _fault(self, error: Exception) -> Refusal:

@@ -20,7 +20,7 @@ def test_no_more_threads_than_that_have_a_connection_at_a_time() -> None:
                 seen[0] = max(seen[0], inside[0])
             with lock:
                 inside[0] -= 1
-            places.give_back()
+            places.close()
 
     with ThreadPoolExecutor(12) as threads:
         for done in [threads.submit(use) for _ in range(12)]:
@@ -33,8 +33,8 @@ def test_a_thread_takes_one_place_however_often_it_asks() -> None:
     places = OwnConnections(1)
     for _ in range(3):
         places.take()
-    places.give_back()
-    places.give_back()
+    places.close()
+    places.close()
 
     with ThreadPoolExecutor(1) as other:
         other.submit(places.take).result(SOON)
@@ -51,7 +51,7 @@ def test_those_that_hang_keep_nobody_out_for_ever() -> None:
 
     with ThreadPoolExecutor(1) as other:
         other.submit(places.take).result(SOON)
-        other.submit(places.give_back).result(SOON)  # it has none to give back
+        other.submit(places.close).result(SOON)  # it has none to give back
 
     assert is_full(places)
 

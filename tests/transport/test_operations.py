@@ -591,14 +591,14 @@ def test_session_sends_only_to_its_own_endpoint(serve: Serve) -> None:
 
 
 def test_token_requests_of_the_library_are_logged_without_what_they_hold(
-    serve: Serve, app_for: AppFor, caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(replying(json_answer(200, GRANTED)))
 
-    exchange(app_for(server), server.url)
+    session_to(server).run(lambda session: session.refresh_token(session.url, refresh_token=REFRESH))
 
     messages = [r.getMessage() for r in caplog.records if r.name == "requests_oauthlib.oauth2_session"]
-    assert "Supplying headers ••• and data •••" in messages
+    assert "Prepared refresh token request body •••" in messages
 
 
 def test_secret_source_is_asked_each_time(serve: Serve, app_for: AppFor) -> None:
