@@ -94,7 +94,7 @@ class ExchangeSession(OAuth2Session, LeanSession):
         return self._answer or transport_refusal("connection")
 
     @sensitive_variables()
-    def spend(self, refresh_token: str, *, headers: Mapping[str, str], **parameters: str | None) -> None:
+    def spend(self, refresh_token: str, *, headers: Mapping[str, str], **parameters: Any) -> None:
         """As ``refresh_token`` of the library, which takes the form that it has made to pieces again."""
         form = self._forms.prepare_refresh_body(refresh_token=refresh_token, **parameters)
         self._send_form("POST", form, headers)
