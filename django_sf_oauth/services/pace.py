@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from django_sf_oauth.conf import get_apps
 from django_sf_oauth.models.budget import Rate, locked_budgets, scope_of
-from django_sf_oauth.models.claiming import Due, claim
+from django_sf_oauth.models.claiming import claim
+from django_sf_oauth.models.due_order import Due
 from django_sf_oauth.protocol.hosts import host_of
 
 from .rate_limits import parse_rate
@@ -40,6 +41,8 @@ class Pace:
         self._monotonic, self._began = monotonic, monotonic()
         self._rates = _rates()
         self._spent: set[str] = set()
+        self.missed = 0
+        """Of those that the last claim tried: how many somebody else has got."""
 
     def allows(self, one: Due) -> bool:
         """Whether it is worth trying: nothing is known yet that speaks against it."""
@@ -67,7 +70,9 @@ class Pace:
 
     def _claim(self, ids: Sequence[int]) -> list[int]:
         passed = timedelta(seconds=self._monotonic() - self._began)
-        return claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
+        claimed = claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
+        self.missed = len(ids) - len(claimed)
+        return claimed
 
 
 def _rates() -> Mapping[str, Rate]:

@@ -1,0 +1,112 @@
+"""What is due, read page by page.
+
+The statement is put together by hand, as `update_row` is: a page is read where the last one ended, which the ORM
+cannot say so that an index serves it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from django.db import connections
+
+from django_sf_oauth.grants.contract import WATCHED
+
+from .columns import prepared, table
+from .connection import SalesforceConnection
+
+__all__ = ["IS_DUE", "IS_FREE", "PAGE", "Due", "InDueOrder", "moment_for"]
+
+PAGE = 1000  # rows of one reading
+STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
+COLUMNS = "id, organization_id, app, login_url, next_refresh_at"
+IS_FREE = "(claimed_until IS NULL OR claimed_until <= %s)"
+EVER = timedelta(days=36500)
+
+IS_DUE = {
+    # The planner does not look into the brackets. From a value it would conclude, by statistics that are older
+    # than what is due now, that very few rows are, and each time read all of them and sort.
+    "postgresql": f"next_refresh_at <= (SELECT %s) AND status IN ({STATUSES})",
+    "sqlite": f"next_refresh_at <= %s AND status IN ({STATUSES})",
+    "mysql": f"next_refresh_at <= %s AND status IN ({STATUSES})",
+}
+# Rows that fell due at one moment are told apart by their keys, however many there are.
+AFTER = {
+    "postgresql": "(next_refresh_at, id) > (%s, %s)",
+    "sqlite": "(next_refresh_at, id) > (%s, %s)",
+    # MariaDB finds no range in a comparison of pairs.
+    "mysql": "(next_refresh_at > %s OR (next_refresh_at = %s AND id > %s))",
+}
+
+
+class Due(NamedTuple):
+    """A connection whose time has come."""
+
+    pk: int
+    organization_id: str
+    app: str
+    login_url: str
+    since: Any = None
+    """As the database tells it; None once it waits for its turn."""
+    is_free: bool = True
+    """Whether no sweep had claimed it when it was read."""
+
+
+_is_free: Callable[[Due], bool] = attrgetter("is_free")
+
+
+class InDueOrder:
+    """The watched connections whose time has come and that nobody has claimed, longest overdue first.
+
+    They may be claimed as it goes on. Each is looked at once: what has been passed is not read again.
+    """
+
+    def __init__(self, alias: str, now: datetime) -> None:
+        self._connection = connections[alias]
+        self._now = moment_for(self._connection, now)
+        self._moment, self._pk = moment_for(self._connection, now - EVER), 0
+        self._page: list[Due] = []
+        self.has_left = False
+        """Whether it has passed some that it did not look at."""
+
+    def __iter__(self) -> Iterator[Due]:
+        while found := self._read():
+            last = Due._make(found[-1])
+            self._moment, self._pk = last.since, last.pk
+            self._page = list(filter(_is_free, map(Due._make, found)))
+            yield from self._page
+            if len(found) < PAGE:
+                return
+
+    def leave(self) -> None:
+        """Goes on somewhere behind this page.
+
+        For where another sweep is at work: side by side each would try what the other has just got. Only
+        PostgreSQL is written to by several at once to any avail.
+        """
+        if self._connection.vendor == "postgresql":
+            self._page.clear()
+            self._moment += (self._now - self._moment) * random.random()  # noqa: S311  # guards nothing
+            self.has_left = True
+
+    def _read(self) -> Any:
+        after = AFTER[self._connection.vendor]
+        marks = [self._moment, self._moment, self._pk][-after.count("%s") :]
+        sql = (
+            # What is claimed is told apart here and not left out: so each page is read in bounded time.
+            f"SELECT {COLUMNS}, {IS_FREE} FROM {table(SalesforceConnection, self._connection)}"  # noqa: S608  # no value is in it
+            f" WHERE {IS_DUE[self._connection.vendor]} AND {after}"
+            f" ORDER BY next_refresh_at, id LIMIT {PAGE}"
+        )
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, [self._now, self._now, *marks])
+            return cursor.fetchall()
+
+
+def moment_for(connection: Any, moment: datetime) -> Any:
+    """The parameter for it."""
+    return prepared(SalesforceConnection, "next_refresh_at", moment, connection)
