@@ -69,6 +69,7 @@ def origin_of(url: str) -> str | None:
     return None if origin is None else f"{origin.scheme}://{origin.netloc}"
 
 
+@lru_cache(maxsize=1024)
 def host_of(url: str) -> str:
     """``host`` or ``host:port`` of the URL, as `origin_of` normalises it; empty when it has none."""
     return (origin_of(url) or "").partition("://")[2]
