@@ -77,6 +77,17 @@ def test_live_names_the_app_that_salesforce_refuses_and_prints_no_secret(
     assert settings.SALESFORCE_OAUTH["CLIENT_SECRET"] not in ran.out
 
 
+def test_live_says_when_a_login_host_cannot_be_reached(
+    run: Run, found: list[checks.CheckMessage], fake_salesforce: FakeSalesforce
+) -> None:
+    fake_salesforce.lose_answer(1)
+
+    ran = run("sf_oauth_check", "--live")
+
+    assert ran.code == 1
+    assert "!! app default: https://login.salesforce.com cannot be reached: connection." in ran.out
+
+
 @override_settings(SALESFORCE_OAUTH={"CLIENT_ID": ""})
 def test_live_says_when_the_settings_cannot_be_read(run: Run, found: list[checks.CheckMessage]) -> None:
     ran = run("sf_oauth_check", "--live")

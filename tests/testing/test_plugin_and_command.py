@@ -112,6 +112,13 @@ def test_the_command_refuses_to_start_beyond_loopback() -> None:
         run(host="0.0.0.0")  # noqa: S104  # the point of the test
 
 
+def test_the_command_says_which_port_is_taken() -> None:
+    with FakeServer(FakeSalesforce()) as server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(CommandError, match=f"127.0.0.1, port {port} .*in use.* another --port"):
+            call_command("sf_oauth_fake", port=port, allow_production=True)
+
+
 def test_the_command_asks_for_a_client_id_when_the_settings_have_none(settings: Any) -> None:
     settings.SALESFORCE_OAUTH = {}
 

@@ -18,6 +18,8 @@ from django_sf_oauth.services.live_check import trouble_with
 
 Finding = Mapping[str, Any]
 
+UNREACHED = frozenset({"connection", "timeout"})  # reasons of an exchange that no answer came to
+
 
 class Command(BaseCommand):
     help = "Checks the settings; with --live also whether Salesforce knows each connected app."
@@ -71,5 +73,10 @@ def ask_salesforce() -> list[Finding]:
 def _ask_about(alias: str) -> Finding:
     app = get_apps()[alias]
     trouble = trouble_with(app)
-    message = f"{app.login_url} does not take it: {trouble}" if trouble else f"{app.login_url} knows it"
-    return {"subject": f"app {alias}", "ok": not trouble, "message": message}
+    return {"subject": f"app {alias}", "ok": not trouble, "message": f"{app.login_url} {_in_words(trouble)}"}
+
+
+def _in_words(trouble: str) -> str:
+    if trouble in UNREACHED:
+        return f"cannot be reached: {trouble}. Does it run, and does a proxy or a firewall stand in between?"
+    return f"does not take it: {trouble}" if trouble else "knows it"

@@ -45,8 +45,11 @@ class Command(BaseCommand):
             server = FakeServer(
                 fake, host=options["host"], port=options["port"], allow_remote=options["allow_remote"]
             )
-        except (NotLoopback, OSError) as error:
+        except NotLoopback as error:
             raise CommandError(str(error)) from error
+        except OSError as error:
+            place = f"{options['host']}, port {options['port']}"
+            raise CommandError(f"It cannot listen on {place} ({error.strerror}). Give another --port.") from error
         with server:
             self._greet(fake, server.url)
             _wait(server)
