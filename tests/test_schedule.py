@@ -158,6 +158,27 @@ def test_a_batch_that_cannot_queue_up_what_failed_tells_how_it_ended(
     assert "secret" not in caplog.text
 
 
+def test_what_failed_is_queued_up_although_that_of_another_claim_cannot_be(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[list[int]] = []
+
+    def fail_at_first(alias: str, keys: list[int], **claim: Any) -> None:
+        tried.append(keys)
+        if len(tried) == 1:
+            raise OperationalError
+
+    rows = connect_many(fake_salesforce, 2, **due())
+    first, second = claim_due(limit=1), claim_due(limit=1)
+    SalesforceConnection.objects.filter(pk__in=second).update(claimed_until=timezone.now() + timedelta(hours=1))
+    salesforce_is_down(fake_salesforce)
+    monkeypatch.setattr(schedule, "queue_up", fail_at_first)
+
+    schedule.refresh_connections([*first, *second])
+
+    assert sorted(tried) == [[row.pk] for row in rows]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_refreshes_on_the_threads_of_the_engine(fake_salesforce: FakeSalesforce) -> None:
     rows = connect_many(fake_salesforce, 8, **due())

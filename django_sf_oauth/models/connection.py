@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -247,26 +246,31 @@ class SalesforceConnection(GuardedModel):
             SalesforceOAuthError: the connection is not active, or its token could not be read nor renewed.
         """
         raise_unless_active(self)
-        self._enter_use()
-        # Without one that opens, the refresh token may still do; if not, the refresh flags the connection.
-        with suppress(TokenUnreadable):
-            if token := self._plain_access_token():
-                return token
-        self._renew(self.generation)
-        return self._plain_access_token()
+        kill_switch.check(self)
+        if self.access_token is None:
+            self._renew(self.generation)
+        self.touch()
+        try:
+            return self._plain_access_token()
+        except TokenUnreadable:
+            # The refresh token may still open; if not, the refresh flags the connection for a reconnect.
+            self._renew(self.generation)
+            return self._plain_access_token()
 
     async def abearer(self) -> str:
         """As `bearer`; the event loop waits for no database."""
         raise_unless_active(self)
+        if self.access_token is None:
+            await self._arenew(self.generation)  # which is refused, too, where the use is stopped
         if kill_switch.is_known and self._is_touched:
             self._enter_use()  # without a query
         else:
             await sync_to_async(self._enter_use)()
-        with suppress(TokenUnreadable):
-            if token := self._plain_access_token():
-                return token
-        await self._arenew(self.generation)
-        return self._plain_access_token()
+        try:
+            return self._plain_access_token()
+        except TokenUnreadable:
+            await self._arenew(self.generation)
+            return self._plain_access_token()
 
     def _enter_use(self) -> None:
         kill_switch.check(self)

@@ -26,6 +26,7 @@ DEFAULT_HOST_SUFFIXES: tuple[str, ...] = (
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 HIGHEST_PORT = 65535
+LONGEST_ORIGIN = len("https://:65535") + 253  # characters: a host name has no more (RFC 1035 section 2.3.4)
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\]"
@@ -69,7 +70,6 @@ def origin_of(url: str) -> str | None:
     return None if origin is None else f"{origin.scheme}://{origin.netloc}"
 
 
-@lru_cache(maxsize=1024)
 def host_of(url: str) -> str:
     """``host`` or ``host:port`` of the URL, as `origin_of` normalises it; empty when it has none."""
     return (origin_of(url) or "").partition("://")[2]
@@ -158,19 +158,24 @@ def _parse(url: str) -> _Origin | None:
     if _CONTROL.search(url) or "\\" in url.partition("?")[0]:
         return None
     scheme, mark, rest = url.partition("://")
-    return _origin(scheme + mark + _BEYOND.split(rest, 1)[0])
+    beginning = scheme + mark + _BEYOND.split(rest, 1)[0]
+    try:
+        return _origin(beginning) if len(beginning) <= LONGEST_ORIGIN else None
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=1024)
-def _origin(beginning: str) -> _Origin | None:
+def _origin(beginning: str) -> _Origin:
+    """Keeps what is an origin. The rest may be long or secret, and raises a ValueError, which is not kept."""
     match = _ORIGIN.fullmatch(beginning)
     if match is None:
-        return None
+        raise ValueError
     scheme = match["scheme"].lower()
     host = _normal_host(match["host"].lower())
     port = int(match["port"] or DEFAULT_PORTS[scheme])
     if host is None or port > HIGHEST_PORT:
-        return None
+        raise ValueError
     return _Origin(scheme=scheme, host=host, port=port)
 
 

@@ -80,11 +80,11 @@ def refresh_connections(
 def _let_others_go_first(failed: Mapping[datetime, Sequence[int]]) -> None:
     """Puts those that had their turn behind all that wait for theirs; if it cannot, they come again sooner."""
     alias = router.db_for_write(SalesforceConnection)
-    try:
-        for claimed_until, keys in failed.items():
+    for claimed_until, keys in failed.items():
+        try:
             queue_up(alias, keys, claimed_until=claimed_until)
-    except Error as error:
-        logger.warning("event=queue_up_failed error=%s", type(error).__name__)
+        except Error as error:
+            logger.warning("event=queue_up_failed error=%s", type(error).__name__)
 
 
 def _rows(ids: Sequence[int]) -> Iterator[tuple[Watched, bool]]:

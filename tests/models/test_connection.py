@@ -286,6 +286,63 @@ def test_a_token_that_is_missing_is_asked_for(
     assert fake_salesforce.token_requests == 1
 
 
+def bearer_of(row: SalesforceConnection, *, is_async: bool) -> str:
+    return async_to_sync(row.abearer)() if is_async else row.bearer()
+
+
+both_ways = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+@both_ways
+def test_a_token_that_cannot_be_had_is_no_use(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, is_async: bool
+) -> None:
+    later = timezone.now() + timedelta(days=3)
+    SalesforceConnection.objects.update(access_token=None, last_used_at=None, next_refresh_at=later)
+    salesforce_connection.refresh_from_db()
+    fake_salesforce.fail_next(status=503, times=5)
+
+    with pytest.raises(TemporarilyUnavailable):
+        bearer_of(salesforce_connection, is_async=is_async)
+
+    assert salesforce_connection.last_used_at is None  # and the row hears of it when the transaction is committed
+    assert salesforce_connection.next_refresh_at == later
+
+
+@both_ways
+def test_a_stopped_connection_is_not_used(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, is_async: bool
+) -> None:
+    SalesforceConnection.objects.update(last_used_at=None)
+    salesforce_connection.refresh_from_db()
+    Hold.objects.create(scope="all", reason="why")
+
+    with pytest.raises(TemporarilyUnavailable, match="stopped"):
+        bearer_of(salesforce_connection, is_async=is_async)
+
+    assert salesforce_connection.last_used_at is None
+
+
+@both_ways
+def test_a_token_of_somebody_else_that_does_not_open_is_renewed(
+    fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, is_async: bool
+) -> None:
+    salesforce_connection.refresh()
+    row = SalesforceConnection.objects.get()
+    damaged = salesforce_connection.access_token
+    assert damaged is not None
+    row.__dict__["access_token"] = None  # as it was before somebody else stored one that this process cannot open
+    row.generation -= 1
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_sf_oauth_salesforceconnection SET access_token = %s",
+            [bytes(damaged.at_rest())[:-8] + b"damaged="],
+        )
+
+    assert bearer_of(row, is_async=is_async)
+    assert fake_salesforce.token_requests == 2
+
+
 def test_a_token_that_cannot_be_had_leaves_no_empty_header(salesforce_connection: SalesforceConnection) -> None:
     SalesforceConnection.objects.update(access_token=None, refresh_token=None)
     salesforce_connection.refresh_from_db()

@@ -3,6 +3,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from django.db import connection
+
 from django_sf_oauth.models.own_connections import OwnConnections
 
 SOON = 10.0  # seconds; nothing here takes so long
@@ -39,6 +42,34 @@ def test_a_thread_takes_one_place_however_often_it_asks() -> None:
     with ThreadPoolExecutor(1) as other:
         other.submit(places.take).result(SOON)
     assert is_full(places)
+
+
+def test_a_place_is_in_use_even_if_no_connection_could_be_opened() -> None:
+    places = OwnConnections(1)
+
+    def use() -> list[bool]:
+        seen = [places.in_use]
+        places.take()
+        seen.append(places.in_use)
+        places.close()
+        return [*seen, places.in_use]
+
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(use).result(SOON) == [False, True, False]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_is_in_use_even_if_its_thread_took_no_place() -> None:
+    places = OwnConnections(1)
+
+    def use() -> list[bool]:  # as what somebody else calls on that thread may do
+        connection.ensure_connection()
+        seen = [places.in_use]
+        places.close()
+        return [*seen, places.in_use, connection.connection is not None]
+
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(use).result(SOON) == [True, False, False]
 
 
 def is_full(places: OwnConnections) -> bool:

@@ -9,6 +9,7 @@ from urllib3.util import parse_url
 
 from django_sf_oauth.protocol.hosts import (
     DEFAULT_HOST_SUFFIXES,
+    _origin,
     host_of,
     is_login_host,
     is_sandbox_url,
@@ -69,12 +70,31 @@ HOSTILE = {
     "no IPv6": "https://[1:2:3]",
     "IPv6 zone": "https://[fe80::1%25eth0]",
     "label of 64": f"https://{'a' * 64}.salesforce.com",
+    "no host name has so many labels": f"https://{'a.' * 150}salesforce.com",
 }
 
 
 @pytest.mark.parametrize("url", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_url_has_no_origin(url: str) -> None:
     assert origin_of(url) is None
+
+
+def test_nothing_is_kept_of_a_hostile_url() -> None:
+    _origin.cache_clear()
+
+    for url in (
+        *HOSTILE.values(),
+        "/callback?code=a",
+        "a!token",
+        f"https://{'a' * 100_000}",
+        f"{'a.' * 100_000}com",
+    ):
+        origin_of(url)
+    assert _origin.cache_info().currsize == 0
+    origin_of("https://acme.my.salesforce.com/callback?code=a")
+    origin_of("https://acme.my.salesforce.com/other?code=b")
+
+    assert _origin.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("url", HOSTILE.values(), ids=HOSTILE.keys())

@@ -138,7 +138,7 @@ def _requests(stream: BinaryIO) -> Iterator[Seen]:
             name, _, value = header.partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0))).decode()
-        yield Seen(method=method, path=path, headers=headers, form=parse_qs(body))
+        yield Seen(method=method, path=path, headers=headers, form=parse_qs(body, keep_blank_values=True))
 
 
 def answer(
