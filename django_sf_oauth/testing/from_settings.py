@@ -37,6 +37,19 @@ def fake_from_settings() -> FakeSalesforce:
     return fake
 
 
+def fake_in_process() -> FakeSalesforce:
+    """As `fake_from_settings`, for the length of a test.
+
+    Settings whose ``LOGIN_URL`` is plain http are those of development, with a fake that is served on this
+    machine: then it answers there instead, and nowhere else.
+    """
+    fake = fake_from_settings()
+    login_url = next(iter(get_apps().values())).login_url
+    if login_url.startswith("http://"):
+        fake.world.origin = login_url.rstrip("/")
+    return fake
+
+
 def _scopes(wanted: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys((*wanted, *SCOPES)))
 
@@ -59,7 +72,7 @@ def connect(fake: FakeSalesforce, *, user: Any = None) -> SalesforceConnection:
         username=fake.user.username,
         organization_name=fake.org.name,
         instance_url=answer["instance_url"],
-        login_url=f"https://{fake.org.shared_login_host}",
+        login_url=fake.world.base_url(fake.org.shared_login_host),
         scopes=list(app.scopes),
         access_token=answer["access_token"],
         refresh_token=answer["refresh_token"],

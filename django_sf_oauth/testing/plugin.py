@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def fake_salesforce() -> Iterator[FakeSalesforce]:
     """A fake Salesforce with one org and one user, plugged in for the length of the test."""
-    from .from_settings import fake_from_settings
+    from .from_settings import fake_in_process
 
-    with fake_from_settings().active() as fake:
+    with fake_in_process().active() as fake:
         yield fake
 
 

@@ -15,6 +15,7 @@ from django_sf_oauth.testing import FakeSalesforce
 from django_sf_oauth.testing.from_settings import fake_from_settings
 from django_sf_oauth.testing.plugin import fake_salesforce, salesforce_connection
 from django_sf_oauth.testing.server import FakeServer
+from tests.journey import connect, signed_in_client
 
 from .site import Site
 
@@ -45,6 +46,36 @@ def test_settings_without_an_app_are_a_configuration_error(settings: Any) -> Non
 
     with pytest.raises(ConfigurationError, match="names no connected app"):
         fake_from_settings()
+
+
+@pytest.fixture
+def settings_of_development(settings: Any) -> None:
+    """As the how-to gives them for a fake that is served: here nobody listens."""
+    settings.SALESFORCE_OAUTH = {
+        "CLIENT_ID": "any-id",
+        "CLIENT_SECRET": "any-secret",
+        "LOGIN_URL": "http://127.0.0.1:8001",
+        "TRUSTED_HOSTS": ["127.0.0.1:8001"],
+    }
+
+
+def test_with_the_settings_of_development_the_fake_answers_at_their_login_url(
+    settings_of_development: None, fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection
+) -> None:
+    fake_salesforce.expire_access_tokens()
+
+    assert salesforce_connection.client().get("limits").status_code == 200
+    assert salesforce_connection.login_url == salesforce_connection.instance_url == "http://127.0.0.1:8001"
+    assert fake_salesforce.token_requests == 1
+
+
+@pytest.mark.django_db
+def test_with_the_settings_of_development_a_user_connects(
+    settings_of_development: None, fake_salesforce: FakeSalesforce
+) -> None:
+    connect(signed_in_client(), fake_salesforce)
+
+    assert SalesforceConnection.objects.get().login_url == "http://127.0.0.1:8001"
 
 
 def test_the_plugin_imports_next_to_nothing() -> None:
