@@ -268,14 +268,18 @@ def show_gaps(tallies: Mapping[str, Tally]) -> bool:
 
 
 def show_peak(name: str, *tallies: Tally) -> bool:
-    """Judged by the minute: a sweep takes what has fallen due in one, and the workers spread it out."""
+    """By due time. Sweeps take what has fallen due since the last one, and workers refresh it as fast as they can.
+
+    Due times that know nothing of each other fall as if by lot, and of so many seconds one is then fuller than
+    twice the mean.
+    """
     mean = sum(tally.requests.total() for tally in tallies) / END
-    minute = peak(*tallies, per=60)
+    minute, second = peak(*tallies, per=60), peak(*tallies, per=1)
     print(f"\nThe fullest times, {name}: {mean:.1f} token requests a second in the mean")
     print(f"  {'fullest minute, as a sweep finds it':48} ratio {minute:6.2f}   {goal(minute, GOAL_PEAK)}")
-    print(f"  {'fullest second, by due time':48} ratio {peak(*tallies, per=1):6.2f}")
+    print(f"  {'fullest second':48} ratio {second:6.2f}   {goal(second, GOAL_PEAK)}")
     print(f"  {'fullest second, if all were spread by lot':48} ratio {by_chance(mean):6.2f}")
-    return minute <= GOAL_PEAK
+    return max(minute, second) <= GOAL_PEAK
 
 
 def goal(ratio: float, most: float) -> str:
