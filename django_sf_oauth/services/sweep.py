@@ -59,7 +59,8 @@ def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
     alias = router.db_for_write(SalesforceConnection)
     now = database_now(alias)
     pace = Pace(alias, now=now, claims_last=CLAIMED_FOR)
-    for comes_back in (False, True):
+    comes_back = False
+    while True:
         order = InDueOrder(alias, now)
         due = in_turns(filter(pace.allows, order), limit=limit)
         while chosen := list(islice(due, max(0, min(batch, limit)))):
@@ -70,6 +71,7 @@ def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
                 order.leave()
         if not order.has_left:
             return
+        comes_back = True
 
 
 def oldest_due_age() -> float:

@@ -563,22 +563,26 @@ def test_answer_that_came_is_not_lost_to_a_library_that_fails_afterwards(
         self.post("https://anywhere.example")
         raise RuntimeError(REFRESH)
 
-    monkeypatch.setattr(OAuth2Session, "refresh_token", fail)
+    monkeypatch.setattr(OAuth2Session, "fetch_token", fail)
     server = serve(replying(json_answer(200, GRANTED)))
 
-    outcome = refresh(app_for(server), server.url)
+    outcome = exchange(app_for(server), server.url)
 
     assert isinstance(outcome, TokenAnswer)
     assert len(server.seen) == 1
 
 
-def test_library_that_sends_nothing_spends_nothing(app_for: AppFor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OAuth2Session, "refresh_token", lambda *args, **kwargs: None)
+def test_library_that_sends_nothing_spends_nothing(
+    serve: Serve, app_for: AppFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OAuth2Session, "fetch_token", lambda *args, **kwargs: None)
+    server = serve(replying(json_answer(200, GRANTED)))
 
-    outcome = refresh(app_for(), LOGIN)
+    outcome = exchange(app_for(server), server.url)
 
     assert isinstance(outcome, Refusal)
     assert (outcome.reason, outcome.answer_lost) == ("connection", False)
+    assert server.seen == []
 
 
 def test_session_sends_only_to_its_own_endpoint(serve: Serve) -> None:
