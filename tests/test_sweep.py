@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import chain, zip_longest
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Status
@@ -165,50 +162,6 @@ def test_one_that_somebody_else_has_claimed_meanwhile_is_left_alone() -> None:
     taken = claim_due()
 
     assert (first, taken, list(batches)) == (pks(rows[:2]), pks(rows[2:]), [])
-
-
-@pytest.mark.parametrize("use_tz", [True, False])
-def test_a_sweep_that_meets_another_goes_on_elsewhere_and_comes_back(
-    use_tz: bool, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.USE_TZ = use_tz
-    monkeypatch.setattr(due_order, "PAGE", 8)
-    monkeypatch.setattr(random, "random", lambda: 0.5)
-    now = timezone.now()
-    rows = [make_connection(next_refresh_at=now - timedelta(minutes=64 - number)) for number in range(64)]
-    tried: list[tuple[int, int]] = []
-    monkeypatch.setattr(pace, "claim", noting(tried))
-    one, other = sweep.claims(batch=2), sweep.claims(batch=2)
-
-    found = list(chain.from_iterable(chain.from_iterable(zip_longest(one, other, fillvalue=[]))))
-
-    assert sorted(found) == pks(rows)
-    assert len(found) == len(rows)
-    in_vain = [tries for tries, got in tried if not got]
-    assert len(in_vain) <= (4 if connection.vendor == "postgresql" else 32)
-
-
-def test_a_sweep_comes_back_for_what_it_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_order, "PAGE", 8)
-    now = timezone.now()
-    rows = [make_connection(next_refresh_at=now - timedelta(minutes=64 - number)) for number in range(64)]
-    batches = sweep.claims(batch=2)
-    first = next(batches)
-
-    taken = claim_due(2)
-    rest = list(chain.from_iterable(batches))
-
-    assert (first, taken) == (pks(rows[:2]), pks(rows[2:4]))
-    assert sorted(rest) == pks(rows[4:])
-
-
-def noting(tried: list[tuple[int, int]]) -> Callable[..., list[int]]:
-    def claim(alias: str, ids: list[int], **moments: Any) -> list[int]:
-        got = claiming.claim(alias, ids, **moments)
-        tried.append((len(ids), len(got)))
-        return got
-
-    return claim
 
 
 # Fairness

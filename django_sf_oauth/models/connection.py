@@ -260,21 +260,19 @@ class SalesforceConnection(GuardedModel):
     async def abearer(self) -> str:
         """As `bearer`; the event loop waits for no database."""
         raise_unless_active(self)
-        if self.access_token is None:
-            await self._arenew(self.generation)  # which is refused, too, where the use is stopped
-        if kill_switch.is_known and self._is_touched:
-            self._enter_use()  # without a query
+        if kill_switch.is_known:
+            kill_switch.check(self)  # without a query
         else:
-            await sync_to_async(self._enter_use)()
+            await sync_to_async(kill_switch.check)(self)
+        if self.access_token is None:
+            await self._arenew(self.generation)
+        if not self._is_touched:
+            await sync_to_async(self.touch)()
         try:
             return self._plain_access_token()
         except TokenUnreadable:
             await self._arenew(self.generation)
             return self._plain_access_token()
-
-    def _enter_use(self) -> None:
-        kill_switch.check(self)
-        self.touch()
 
     def _plain_access_token(self) -> str:
         token = self.access_token

@@ -6,7 +6,6 @@ cannot say so that an index serves it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +19,7 @@ from django_sf_oauth.grants.contract import WATCHED
 from .columns import prepared, table
 from .connection import SalesforceConnection
 
-__all__ = ["IS_DUE", "IS_FREE", "PAGE", "Due", "InDueOrder", "moment_for"]
+__all__ = ["IS_DUE", "IS_FREE", "PAGE", "Due", "in_due_order", "moment_for"]
 
 PAGE = 1000  # rows of one reading
 STATUSES = ", ".join(f"'{status}'" for status in sorted(WATCHED))
@@ -62,52 +61,33 @@ _is_free: Callable[[Any], bool] = itemgetter(Due._fields.index("is_free"))
 _due: Callable[[Any], Due] = partial(tuple.__new__, Due)
 
 
-class InDueOrder:
+def in_due_order(alias: str, now: datetime) -> Iterator[Due]:
     """The watched connections whose time has come and that nobody has claimed, longest overdue first.
 
     They may be claimed as it goes on. Each is looked at once: what has been passed is not read again.
     """
+    connection = connections[alias]
+    moment, pk = moment_for(connection, now - EVER), 0
+    while rows := _page(connection, moment_for(connection, now), moment, pk):
+        yield from map(_due, filter(_is_free, rows))
+        last = _due(rows[-1])
+        pk, moment = last.pk, last.since
+        if len(rows) < PAGE:
+            return
 
-    def __init__(self, alias: str, now: datetime) -> None:
-        self._connection = connections[alias]
-        self._now = moment_for(self._connection, now)
-        self._moment, self._pk = moment_for(self._connection, now - EVER), 0
-        self._page: list[Due] = []
-        self.has_left = False
-        """Whether it has passed some that it did not look at."""
 
-    def __iter__(self) -> Iterator[Due]:
-        while found := self._read():
-            last = _due(found[-1])
-            self._moment, self._pk = last.since, last.pk
-            self._page = list(map(_due, filter(_is_free, found)))
-            yield from self._page
-            if len(found) < PAGE:
-                return
-
-    def leave(self) -> None:
-        """Goes on somewhere behind this page.
-
-        For where another sweep is at work: side by side each would try what the other has just got. Only
-        PostgreSQL is written to by several at once to any avail.
-        """
-        if self._connection.vendor == "postgresql":
-            self._page.clear()
-            self._moment += (self._now - self._moment) * random.random()  # noqa: S311  # guards nothing
-            self.has_left = True
-
-    def _read(self) -> Any:
-        after = AFTER[self._connection.vendor]
-        marks = [self._moment, self._moment, self._pk][-after.count("%s") :]
-        sql = (
-            # What is claimed is told apart here and not left out: so each page is read in bounded time.
-            f"SELECT {COLUMNS}, {IS_FREE} FROM {table(SalesforceConnection, self._connection)}"  # noqa: S608  # no value is in it
-            f" WHERE {IS_DUE[self._connection.vendor]} AND {after}"
-            f" ORDER BY next_refresh_at, id LIMIT {PAGE}"
-        )
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, [self._now, self._now, *marks])
-            return cursor.fetchall()
+def _page(connection: Any, now: Any, moment: Any, pk: int) -> Any:
+    after = AFTER[connection.vendor]
+    marks = [moment, moment, pk][-after.count("%s") :]
+    sql = (
+        # What is claimed is told apart here and not left out: so each page is read in bounded time.
+        f"SELECT {COLUMNS}, {IS_FREE} FROM {table(SalesforceConnection, connection)}"  # noqa: S608  # no value is in it
+        f" WHERE {IS_DUE[connection.vendor]} AND {after}"
+        f" ORDER BY next_refresh_at, id LIMIT {PAGE}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [now, now, *marks])
+        return cursor.fetchall()
 
 
 def moment_for(connection: Any, moment: datetime) -> Any:

@@ -41,8 +41,6 @@ class Pace:
         self._monotonic, self._began = monotonic, monotonic()
         self._rates = _rates()
         self._spent: set[str] = set()
-        self.missed = 0
-        """Of those that the last claim tried: how many somebody else has got."""
 
     def allows(self, one: Due) -> bool:
         """Whether it is worth trying: nothing is known yet that speaks against it."""
@@ -70,9 +68,7 @@ class Pace:
 
     def _claim(self, ids: Sequence[int]) -> list[int]:
         passed = timedelta(seconds=self._monotonic() - self._began)
-        claimed = claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
-        self.missed = len(ids) - len(claimed)
-        return claimed
+        return claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
 
 
 def _rates() -> Mapping[str, Rate]:

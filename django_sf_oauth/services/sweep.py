@@ -15,7 +15,7 @@ from django.db import router
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.claiming import due_since
 from django_sf_oauth.models.clock import database_now
-from django_sf_oauth.models.due_order import InDueOrder
+from django_sf_oauth.models.due_order import in_due_order
 from django_sf_oauth.models.fleet_guard import make_canary_due
 
 from .pace import Pace
@@ -50,8 +50,7 @@ def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP,
 def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
     """Takes connections that are due, for `CLAIMED_FOR`; of two sweeps at once, one gets each.
 
-    The longest overdue come first, as far as no org keeps the others waiting and `REFRESH_RATE` allows. A sweep
-    that meets another goes on elsewhere, and comes back in the end for what it has passed.
+    The longest overdue come first, as far as no org keeps the others waiting and `REFRESH_RATE` allows.
 
     Yields:
         The primary keys of each batch, once its claim is committed.
@@ -59,19 +58,11 @@ def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
     alias = router.db_for_write(SalesforceConnection)
     now = database_now(alias)
     pace = Pace(alias, now=now, claims_last=CLAIMED_FOR)
-    comes_back = False
-    while True:
-        order = InDueOrder(alias, now)
-        due = in_turns(filter(pace.allows, order), limit=limit)
-        while chosen := list(islice(due, max(0, min(batch, limit)))):
-            if ids := pace.claim(chosen):
-                limit -= len(ids)
-                yield ids
-            if pace.missed > len(chosen) // 2 and not comes_back:
-                order.leave()
-        if not order.has_left:
-            return
-        comes_back = True
+    due = in_turns(filter(pace.allows, in_due_order(alias, now)), limit=limit)
+    while chosen := list(islice(due, max(0, min(batch, limit)))):
+        if ids := pace.claim(chosen):
+            limit -= len(ids)
+            yield ids
 
 
 def oldest_due_age() -> float:

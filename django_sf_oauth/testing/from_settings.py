@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 
 from django_sf_oauth.conf import get_apps
 from django_sf_oauth.exceptions import ConfigurationError
+from django_sf_oauth.protocol.hosts import origin_of
 
 from .controls import SCOPES
 from .fake import FakeSalesforce
@@ -40,13 +41,13 @@ def fake_from_settings() -> FakeSalesforce:
 def fake_in_process() -> FakeSalesforce:
     """As `fake_from_settings`, for the length of a test.
 
-    Settings whose ``LOGIN_URL`` is plain http are those of development, with a fake that is served on this
-    machine: then it answers there instead, and nowhere else.
+    Settings whose ``LOGIN_URL`` is plain http, for all apps the same, are those of development, with a fake that
+    is served on this machine: then it answers there instead, and nowhere else.
     """
     fake = fake_from_settings()
-    login_url = next(iter(get_apps().values())).login_url
-    if login_url.startswith("http://"):
-        fake.world.origin = login_url.rstrip("/")
+    origins = {origin_of(app.login_url) or "" for app in get_apps().values()}
+    if len(origins) == 1 and (origin := origins.pop()).startswith("http://"):
+        fake.world.origin = origin
     return fake
 
 

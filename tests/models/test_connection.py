@@ -313,11 +313,11 @@ def test_a_token_that_cannot_be_had_is_no_use(
 def test_a_stopped_connection_is_not_used(
     fake_salesforce: FakeSalesforce, salesforce_connection: SalesforceConnection, is_async: bool
 ) -> None:
-    SalesforceConnection.objects.update(last_used_at=None)
+    SalesforceConnection.objects.update(last_used_at=None, access_token=None)
     salesforce_connection.refresh_from_db()
     Hold.objects.create(scope="all", reason="why")
 
-    with pytest.raises(TemporarilyUnavailable, match="stopped"):
+    with pytest.raises(TemporarilyUnavailable, match="An operator has stopped"):
         bearer_of(salesforce_connection, is_async=is_async)
 
     assert salesforce_connection.last_used_at is None

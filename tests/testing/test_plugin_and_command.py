@@ -146,7 +146,7 @@ def test_the_command_refuses_to_start_beyond_loopback() -> None:
 def test_the_command_says_which_port_is_taken() -> None:
     with FakeServer(FakeSalesforce()) as server:
         port = int(server.url.rpartition(":")[2])
-        with pytest.raises(CommandError, match=f"127.0.0.1, port {port} .*in use.* another --port"):
+        with pytest.raises(CommandError, match=f"127.0.0.1, port {port}: .*in use.* another --port"):
             call_command("sf_oauth_fake", port=port, allow_production=True)
 
 

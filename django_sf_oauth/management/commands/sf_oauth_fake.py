@@ -47,9 +47,9 @@ class Command(BaseCommand):
             )
         except NotLoopback as error:
             raise CommandError(str(error)) from error
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             place = f"{options['host']}, port {options['port']}"
-            raise CommandError(f"It cannot listen on {place} ({error.strerror}). Give another --port.") from error
+            raise CommandError(f"It cannot listen on {place}: {error}. Give another --port or --host.") from error
         with server:
             self._greet(fake, server.url)
             _wait(server)
