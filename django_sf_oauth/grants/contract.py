@@ -128,10 +128,6 @@ class GrantStore(Protocol):
 
     def read(self, key: int) -> Grant | None: ...
 
-    def is_under_way(self, grant: Grant) -> bool:
-        """Whether the lease that was read is still in force and nothing has come of it: the lightest look."""
-        ...
-
     def gate(self, grant: Grant, *, forced: bool) -> Gate:
         """Whether a token request may be made for it right now: kill switch, breaker and fleet guard."""
         ...

@@ -120,9 +120,11 @@ class Refresher:
         self.sleep(seconds)
 
     def _step(self, call: Call) -> Outcome | float:
-        """One look at the row, and what follows from it; or the seconds until the next look."""
+        """One look at the row, or more while somebody else asks, and what follows; or seconds until the next."""
         try:
             grant = self.store.read(call.key)
+            while grant is not None and (left := self._worth_watching(grant, call)) > 0:
+                grant = self._watch(grant, left)
         except Error as error:
             return _blind(error)
         if grant is None:
@@ -132,31 +134,55 @@ class Refresher:
         wait = self._await(grant, call)
         return self._go(grant, call) if wait is None else wait
 
+    def _worth_watching(self, grant: Grant, call: Call) -> float:
+        """Seconds for which somebody else may still be asking for it; 0 if nobody is, or nobody has to wait."""
+        if _settled(grant, call) is not None or grant.lease_left is None:
+            return 0.0
+        return min(grant.lease_left, self._patience(grant, call))
+
+    def _patience(self, grant: Grant, call: Call) -> float:
+        timeouts = get_app(grant.app).timeouts
+        return timeouts.lease + timeouts.wait - (self.clock() - call.started)
+
     def _await(self, grant: Grant, call: Call) -> Outcome | float | None:
         """What there is to wait for, and how long until the next look."""
-        timeouts = get_app(grant.app).timeouts
-        waited = self.clock() - call.started
-        patience = timeouts.lease + timeouts.wait - waited
-        if patience <= 0:
+        if self._patience(grant, call) <= 0:
             return Outcome(kind="unavailable", reason="busy", retry_after=grant.lease_left)
-        if grant.lease_left is not None and grant.lease_left > 0:
-            return self._watch(grant, timeouts.lease - grant.lease_left, min(grant.lease_left, patience))
         if grant.retry_in > 0 and not call.forced:
-            if grant.retry_in <= min(SHORT, timeouts.wait - waited):
+            if grant.retry_in <= min(SHORT, get_app(grant.app).timeouts.wait - (self.clock() - call.started)):
                 return grant.retry_in
             return Outcome(kind="unavailable", reason="backing_off", retry_after=grant.retry_in)
         return None
 
-    def _watch(self, grant: Grant, under_way: float, left: float) -> float:
-        """Sleeps while somebody else asks: until their answer should be there, then in short steps."""
+    def _watch(self, grant: Grant, left: float) -> Grant | None:
+        """Sleeps while somebody else asks: until their answer should be there, then in short steps.
+
+        Args:
+            left: seconds until there is nothing to watch any more.
+
+        Returns:
+            The row as it is then.
+        """
         now = self.clock()
-        began, ends = now - under_way, now + left
-        while now < ends:
+        began, ends = now - (get_app(grant.app).timeouts.lease - (grant.lease_left or 0.0)), now + left
+        seen = 0.0  # seconds after its beginning, when it was seen under way last
+        while True:
             self._pause(min(self.pace.pause(now - began), ends - now))
-            if not self.store.is_under_way(grant):
-                break
-            now = self.clock()
-        return 0.0
+            latest, now = self._look_again(grant), self.clock()
+            if not _is_under_way(grant, latest):
+                if _came_to_an_end(grant, latest):
+                    self.pace.learn_between(seen, now - began)
+                return latest
+            if now >= ends:
+                return latest
+            seen = now - began
+
+    def _look_again(self, grant: Grant) -> Grant | None:
+        try:
+            return self.store.read(grant.key)
+        except Error:
+            self.store.let_go()
+            return self.store.read(grant.key)  # on a fresh connection
 
     def _go(self, grant: Grant, call: Call) -> Outcome | float:
         try:
@@ -304,6 +330,18 @@ def _opens(token: Sealed | None) -> bool:
         return token is not None and bool(token.reveal())
     except TokenUnreadable:
         return False
+
+
+def _is_under_way(before: Grant, now: Grant | None) -> bool:
+    """Whether the lease that was read before is still in force, and nothing has come of it."""
+    if now is None or now.lease_left is None or now.lease_left <= 0:
+        return False
+    return (now.generation, now.lease_owner) == (before.generation, before.lease_owner)
+
+
+def _came_to_an_end(before: Grant, now: Grant | None) -> bool:
+    """Whether something came of it. Else its owner was killed, which says nothing of how long exchanges take."""
+    return now is not None and (now.lease_left is None or now.generation != before.generation)
 
 
 def _settled(grant: Grant, call: Call) -> Outcome | None:

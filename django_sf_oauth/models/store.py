@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.db import Error, connections, models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -25,7 +25,7 @@ from .connection import SalesforceConnection
 from .event import ConnectionEvent
 from .group_commit import GroupCommit
 from .own_connections import OwnConnections
-from .readings import is_under_way, read, reading, renewed
+from .readings import read, reading, renewed
 from .record import notify, record
 from .revocation import PendingRevocation
 from .suspicion import note, oddities
@@ -70,13 +70,6 @@ class RowStore:
     def read(self, key: int) -> Grant | None:
         self._enter()
         return read(_alias(), key)
-
-    def is_under_way(self, grant: Grant) -> bool:
-        self._enter()
-        try:
-            return is_under_way(_alias(), grant)
-        except Error:
-            return False  # a reading will tell
 
     def gate(self, grant: Grant, *, forced: bool) -> Gate:
         self._enter()

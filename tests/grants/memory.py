@@ -87,7 +87,6 @@ class MemoryStore:
     held_hosts: list[str] = field(default_factory=list)
     lifted: list[str] = field(default_factory=list)
     reads: int = 0
-    looks: int = 0
     vanished: bool = False
     open: bool = False
     discarded: list[TokenAnswer] = field(default_factory=list)
@@ -110,16 +109,6 @@ class MemoryStore:
             retry_in=max(row.retry_in, (self.retry_at or 0.0) - now),
             lease_left=left,
             in_doubt=self.in_doubt or (left is not None and left <= 0),
-        )
-
-    def is_under_way(self, grant: Grant) -> bool:
-        self.looks += 1
-        lease, row = self.lease, self.row
-        return (
-            row is not None
-            and row.generation == grant.generation
-            and lease is not None
-            and (lease.until > self.clock.now)
         )
 
     def gate(self, grant: Grant, *, forced: bool) -> Gate:

@@ -53,10 +53,6 @@ class SharedRow(MemoryStore):
         pause("read")
         return super().read(key)
 
-    def is_under_way(self, grant: Grant) -> bool:
-        pause("read")
-        return super().is_under_way(grant)
-
     def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
         pause("claim")
         self.version += 1

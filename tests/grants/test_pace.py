@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_sf_oauth.grants.pace import FIRST, LATE, LONGEST, SHARE, SHORTEST, Pace
+from django_sf_oauth.grants.pace import EAGER, FIRST, LATE, LONGEST, MEMORY, SHARE, SHORTEST, Pace
 
 
 def test_the_first_look_is_soon_after_the_exchange_should_have_ended() -> None:
@@ -35,3 +35,16 @@ def test_it_learns_how_long_exchanges_take() -> None:
         pace.learn(1.0)
 
     assert pace.expected == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seen", "learnt"),
+    [((0.3, 0.4), 0.3), ((0.0, 0.1), 0.1), ((0.0, 5.0), 0.2 * EAGER)],
+    ids=["longer", "shorter", "nobody knows"],
+)
+def test_a_waiter_learns_as_much_as_it_saw(seen: tuple[float, float], learnt: float) -> None:
+    pace = Pace(0.2)
+
+    pace.learn_between(*seen)
+
+    assert pace.expected == pytest.approx(0.2 + (learnt - 0.2) * MEMORY)

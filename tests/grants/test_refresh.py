@@ -743,7 +743,7 @@ def test_each_exchange_is_a_line_of_the_log(
     assert line.endswith("first=True seconds=1.500")
 
 
-def test_one_that_waits_for_another_looks_in_the_lightest_way() -> None:
+def test_one_that_waits_for_another_goes_by_its_last_look() -> None:
     world = World()
     world.hold_the_lease(get_app("default").timeouts.lease)
 
@@ -759,5 +759,91 @@ def test_one_that_waits_for_another_looks_in_the_lightest_way() -> None:
 
     assert (outcome.kind, outcome.reason) == ("renewed", "")
     assert world.store.gates, "it asked whether it may, although it need not"
-    assert world.store.looks > 5
-    assert world.store.reads == 2  # when it began to wait, and when there was something to see
+    assert world.store.reads == 1 + len(world.clock.naps) > 6  # one when it began to wait, and one after each nap
+
+
+def waits(world: World, *, took: float) -> float:
+    """One that waits while somebody else's exchange takes so many seconds; gives what it expects afterwards."""
+    began = world.clock.now
+    world.hold_the_lease(get_app("default").timeouts.lease)
+
+    def store_in_time() -> None:
+        if world.clock.now >= began + took:
+            world.store.row = grant(generation=2)
+            world.store.lease = None
+
+    world.clock.on_sleep = store_in_time
+    assert world.refresh().kind == "renewed"
+    world.store.row = grant()
+    return world.refresher.pace.expected
+
+
+def test_who_waits_learns_how_long_the_others_take() -> None:
+    world = World()
+
+    waits(world, took=1.0)
+    looks = len(world.clock.naps)
+    for _ in range(50):
+        waits(world, took=1.0)
+    before = len(world.clock.naps)
+    expected = waits(world, took=1.0)
+
+    assert expected == pytest.approx(1.0, rel=0.05)
+    assert len(world.clock.naps) - before < 12 < looks
+
+
+def test_who_waits_finds_out_that_the_others_have_become_faster() -> None:
+    world = World()
+    for _ in range(50):
+        waits(world, took=1.0)
+
+    for _ in range(400):
+        expected = waits(world, took=0.25)
+
+    assert expected == pytest.approx(0.25, rel=0.1)
+
+
+def test_a_lease_that_ran_out_unanswered_teaches_nothing() -> None:
+    world = World(NEW)
+    world.hold_the_lease(60)
+    expected: list[float] = []
+    world.ask.meanwhile = lambda: expected.append(world.refresher.pace.expected)
+
+    world.refresh()
+
+    assert expected == [Pace().expected]
+
+
+def test_a_lease_that_another_took_over_teaches_nothing() -> None:
+    world = World()
+    killed = grant(lease_owner=uuid4())
+    world.store.row = killed
+    world.hold_the_lease(60)
+    expected: list[float] = []
+
+    def take_over() -> None:
+        assert world.store.row is not None
+        if world.store.row.lease_owner != killed.lease_owner:
+            expected.append(world.refresher.pace.expected)
+            world.store.row = grant(generation=2)
+        elif world.clock.now >= 59:
+            world.store.row = grant(lease_owner=uuid4())
+            world.hold_the_lease(90)
+
+    world.clock.on_sleep = take_over
+
+    assert world.refresh().kind == "renewed"
+    assert expected == [Pace().expected]
+
+
+def test_a_look_that_fails_is_made_again_on_a_fresh_connection() -> None:
+    world = World()
+    world.hold_the_lease(get_app("default").timeouts.lease)
+
+    def store_and_fail() -> None:
+        world.store.row = grant(generation=2)
+        world.store.fails("read", error=OperationalError("server closed the connection unexpectedly"))
+
+    world.clock.on_sleep = store_and_fail
+
+    assert world.refresh().kind == "renewed"

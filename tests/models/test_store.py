@@ -12,7 +12,7 @@ from unittest.mock import MagicMock, Mock, patch
 from uuid import uuid4
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections, transaction
+from django.db import InterfaceError, connection, connections, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -220,26 +220,6 @@ def test_what_is_stored_is_what_a_reading_shows(row: SalesforceConnection, claim
     seen = read(row)
     assert replace(stored, expires_in=0.0) == replace(seen, expires_in=0.0)
     assert reveal(stored.refresh_token) == reveal(seen.refresh_token) == "refresh-2"
-
-
-def test_a_light_look_tells_whether_an_exchange_is_under_way(row: SalesforceConnection, claim: Claim) -> None:
-    claimed = read(row)
-    assert STORE.is_under_way(claimed)
-
-    STORE.store(claim, ROTATED)
-    assert not STORE.is_under_way(claimed)
-
-
-def test_a_lease_that_has_ended_is_not_under_way(row: SalesforceConnection, claim: Claim) -> None:
-    claimed = read(row)
-    end_the_lease(row)
-
-    assert not STORE.is_under_way(claimed)
-
-
-def test_a_look_that_fails_lets_a_reading_tell(row: SalesforceConnection, claim: Claim) -> None:
-    with patch.object(store_module, "is_under_way", side_effect=OperationalError):
-        assert not STORE.is_under_way(read(row))
 
 
 # Storing

@@ -98,7 +98,7 @@ Place = tuple[object, str, Callable[[Method, Stop], Method]]
 
 STEPS: Mapping[str, Sequence[Place]] = {
     "read": [(RowStore, "read", after)],
-    "looking": [(RowStore, "is_under_way", after)],
+    "looking": [(RowStore, "read", after)],  # by who has read the row before
     "gated": [(RowStore, "gate", after)],
     "claiming": [(RowStore, "claim", before_the_commit)],
     "claimed": [(RowStore, "claim", after)],
