@@ -11,7 +11,9 @@ LATE = (0.005, 0.025)  # of what is expected: whoever looks too early only keeps
 SHORTEST, LONGEST = 0.003, 0.15  # seconds between two looks after that
 SHARE = 0.3  # of the time that it is overdue, between two looks: so much of it is overslept at most
 MEMORY = 0.2  # weight of the latest exchange
-EAGER = 0.97  # of what is expected, as long as no look was too early: nobody sees how much too late one was
+# Of what is expected, what a waiter may learn of one exchange: nobody sees how much too late a look was, and one
+# exchange that hung must not keep the waiters of the next hundred asleep.
+FASTER, SLOWER = 0.92, 1.3
 
 
 class Pace:
@@ -22,11 +24,12 @@ class Pace:
         self.expected = expected
 
     def learn(self, seconds: float) -> None:
-        self.expected += (seconds - self.expected) * MEMORY
+        self.expected = max(SHORTEST, self.expected + (seconds - self.expected) * MEMORY)
 
     def learn_between(self, earliest: float, latest: float) -> None:
         """Learns from an exchange that ended, to a waiter's knowledge, between so many seconds and so many."""
-        self.learn(min(max(self.expected * EAGER, earliest), latest))
+        longest = min(earliest, self.expected * SLOWER)
+        self.learn(min(max(self.expected * FASTER, longest), latest))
 
     def pause(self, under_way: float) -> float:
         """Seconds to sleep before the next look at an exchange that has been under way for so many."""

@@ -163,19 +163,21 @@ class Refresher:
         Returns:
             The row as it is then.
         """
-        now = self.clock()
-        began, ends = now - (get_app(grant.app).timeouts.lease - (grant.lease_left or 0.0)), now + left
-        seen = 0.0  # seconds after its beginning, when it was seen under way last
+        now = seen = self.clock()  # when it was seen under way last
+        # The lease of a process with other settings may be longer than this one's.
+        began = now - max(0.0, get_app(grant.app).timeouts.lease - (grant.lease_left or 0.0))
+        ends = now + left
         while True:
             self._pause(min(self.pace.pause(now - began), ends - now))
+            looked = self.clock()
             latest, now = self._look_again(grant), self.clock()
             if not _is_under_way(grant, latest):
                 if _came_to_an_end(grant, latest):
-                    self.pace.learn_between(seen, now - began)
+                    self.pace.learn_between(seen - began, now - began)
                 return latest
             if now >= ends:
                 return latest
-            seen = now - began
+            seen = looked
 
     def _look_again(self, grant: Grant) -> Grant | None:
         try:

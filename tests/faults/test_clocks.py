@@ -22,13 +22,13 @@ def test_a_host_whose_clock_is_wrong_does_not_ask_while_another_does(
     settings.USE_TZ = use_tz
     settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TIMEOUTS": TIMEOUTS}
     row = site.connect()
-    hosts = [{}, {"clock": fast, "stops": {"looking": 3}}]
+    hosts = [{}, {"clock": fast, "stops": {"looking": 4}}]
     with site.worker_each([row] * 2, each=hosts) as (one, two):
         with site.fake.hold() as held:
             one.go()
             held.wait_for(1, timeout=SOON)
             two.go()
-            for _ in range(3):  # it looks again and again, so it has not asked
+            for _ in range(4):  # it looks again and again, so it has not asked
                 two.await_stop("looking")
                 two.go_on()
 

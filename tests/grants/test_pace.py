@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_sf_oauth.grants.pace import EAGER, FIRST, LATE, LONGEST, MEMORY, SHARE, SHORTEST, Pace
+from django_sf_oauth.grants.pace import FASTER, FIRST, LATE, LONGEST, MEMORY, SHARE, SHORTEST, SLOWER, Pace
 
 
 def test_the_first_look_is_soon_after_the_exchange_should_have_ended() -> None:
@@ -39,8 +39,8 @@ def test_it_learns_how_long_exchanges_take() -> None:
 
 @pytest.mark.parametrize(
     ("seen", "learnt"),
-    [((0.3, 0.4), 0.3), ((0.0, 0.1), 0.1), ((0.0, 5.0), 0.2 * EAGER)],
-    ids=["longer", "shorter", "nobody knows"],
+    [((0.21, 0.22), 0.21), ((3.0, 4.0), 0.2 * SLOWER), ((0.0, 0.1), 0.1), ((0.0, 5.0), 0.2 * FASTER)],
+    ids=["longer", "much longer", "shorter", "nobody knows"],
 )
 def test_a_waiter_learns_as_much_as_it_saw(seen: tuple[float, float], learnt: float) -> None:
     pace = Pace(0.2)
@@ -48,3 +48,12 @@ def test_a_waiter_learns_as_much_as_it_saw(seen: tuple[float, float], learnt: fl
     pace.learn_between(*seen)
 
     assert pace.expected == pytest.approx(0.2 + (learnt - 0.2) * MEMORY)
+
+
+def test_an_exchange_that_took_no_time_leaves_something_to_expect() -> None:
+    pace = Pace(0.2)
+
+    for _ in range(100):
+        pace.learn(0.0)
+
+    assert pace.expected == SHORTEST

@@ -185,15 +185,17 @@ def test_while_another_holds_the_lease_one_waits_for_its_generation() -> None:
     assert all(SHORTEST / 2 <= nap <= LONGEST * 1.5 for nap in looks)
 
 
-def test_no_connection_is_held_while_one_waits() -> None:
+def test_no_connection_is_held_while_one_waits_for_longer_than_it_takes_to_open_one() -> None:
     world = World()
     world.hold_the_lease(10_000)
-    seen: list[bool] = []
-    world.clock.on_sleep = lambda: seen.append(world.store.open)
+    held: dict[float, bool] = {}
+    world.clock.on_sleep = lambda: held.update({world.clock.naps[-1]: world.store.open})
 
     world.refresh()
 
-    assert not any(seen)
+    longer = [is_open for nap, is_open in held.items() if nap > world.store.keeps_for()]
+    assert len(longer) > 100
+    assert not any(longer)
 
 
 def test_a_lease_that_never_ends_is_not_waited_for_for_ever() -> None:
@@ -762,10 +764,10 @@ def test_one_that_waits_for_another_goes_by_its_last_look() -> None:
     assert world.store.reads == 1 + len(world.clock.naps) > 6  # one when it began to wait, and one after each nap
 
 
-def waits(world: World, *, took: float) -> float:
+def waits(world: World, *, took: float, lease: float | None = None) -> float:
     """One that waits while somebody else's exchange takes so many seconds; gives what it expects afterwards."""
     began = world.clock.now
-    world.hold_the_lease(get_app("default").timeouts.lease)
+    world.hold_the_lease(lease or get_app("default").timeouts.lease)
 
     def store_in_time() -> None:
         if world.clock.now >= began + took:
@@ -801,6 +803,26 @@ def test_who_waits_finds_out_that_the_others_have_become_faster() -> None:
         expected = waits(world, took=0.25)
 
     assert expected == pytest.approx(0.25, rel=0.1)
+
+
+def test_one_exchange_that_hung_does_not_keep_the_next_waiters_asleep() -> None:
+    world = World()
+    waits(world, took=5.0)
+
+    began = world.clock.now
+    waits(world, took=0.2)
+
+    assert world.clock.now - began < 0.3
+
+
+def test_the_lease_of_a_process_with_other_settings_may_be_longer() -> None:
+    world = World()
+
+    for _ in range(50):
+        waits(world, took=0.3, lease=get_app("default").timeouts.lease + 10)
+
+    assert world.refresher.pace.expected == pytest.approx(0.3, rel=0.1)
+    assert min(world.clock.naps) >= 0
 
 
 def test_a_lease_that_ran_out_unanswered_teaches_nothing() -> None:

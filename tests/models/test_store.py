@@ -222,6 +222,17 @@ def test_what_is_stored_is_what_a_reading_shows(row: SalesforceConnection, claim
     assert reveal(stored.refresh_token) == reveal(seen.refresh_token) == "refresh-2"
 
 
+def test_a_reading_goes_by_the_use_tz_of_its_moment(row: SalesforceConnection, settings: Any) -> None:
+    SalesforceConnection.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    aware = []
+
+    for settings.USE_TZ in (True, False, True):
+        seen = read(row).expires_at
+        aware.append(seen is not None and timezone.is_aware(seen))
+
+    assert aware == [True, False, True]
+
+
 # Storing
 
 
