@@ -858,14 +858,20 @@ def test_a_lease_that_another_took_over_teaches_nothing() -> None:
     assert expected == [Pace().expected]
 
 
-def test_a_look_that_fails_is_made_again_on_a_fresh_connection() -> None:
+def test_a_look_that_fails_is_made_again_on_a_fresh_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.hold_the_lease(get_app("default").timeouts.lease)
+    let_go = world.store.let_go
 
-    def store_and_fail() -> None:
+    def store_and_break_the_connection() -> None:
         world.store.row = grant(generation=2)
-        world.store.fails("read", error=OperationalError("server closed the connection unexpectedly"))
+        world.store.fails("read", times=1000, error=OperationalError("server closed the connection unexpectedly"))
 
-    world.clock.on_sleep = store_and_fail
+    def let_go_of_the_broken_one() -> None:
+        world.store.errors.clear()
+        let_go()
+
+    world.clock.on_sleep = store_and_break_the_connection
+    monkeypatch.setattr(world.store, "let_go", let_go_of_the_broken_one)
 
     assert world.refresh().kind == "renewed"
