@@ -17,7 +17,7 @@ from .deadline import WatchedConnection, WatchedTLSConnection
 __all__ = ["PooledAdapter", "context_trusting"]
 
 HOST_POOLS = 512
-CONNECTIONS_PER_HOST = 128
+CONNECTIONS_PER_HOST = 168
 
 
 class _Pool(HTTPConnectionPool):

@@ -33,7 +33,7 @@ class NotLoopback(ValueError):
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    request_queue_size = 128  # of the five that are usual, a race of callers would see the next ones reset
+    request_queue_size = 256  # of the five that are usual, a race of callers would see the next ones reset
 
     def server_bind(self) -> None:
         # HTTPServer's own would ask the name service for the name of this address.

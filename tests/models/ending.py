@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from concurrent.futures import thread as executors
-from typing import Any
 
 import django
 
@@ -14,12 +13,13 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
 from django_sf_oauth.models.group_commit import GroupCommit  # noqa: E402  # it imports models
+from django_sf_oauth.models.update_row import RowUpdate  # noqa: E402  # likewise
 
 
 def write_at_the_end() -> None:
     while not executors._shutdown:  # no thread is started any more
         time.sleep(0.01)
-    update: Any = None
+    update = RowUpdate(pk=1, values={"lease_owner": 1}, fence={})
     print(GroupCommit(lambda updates: []).update(update))  # noqa: T201  # the test reads it
 
 

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from django.db import OperationalError, connections
 
+from django_sf_oauth.models import group_commit
 from django_sf_oauth.models.group_commit import LARGEST, GroupCommit
 from django_sf_oauth.models.update_row import RowUpdate
 from tests.races.site import wait_for
@@ -107,6 +108,65 @@ def test_claims_and_stores_are_commits_of_their_own(database: Database, callers:
     ask_while_busy(GroupCommit(database), database, callers, *updates)
 
     assert sorted(database.groups) == [[0], [1], [2]]
+
+
+@pytest.fixture
+def all_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written before as many have come as wrote together, however slow this machine is."""
+    monkeypatch.setattr(group_commit, "RETURN", 10 * SOON)
+    monkeypatch.setattr(group_commit, "LONGEST_RETURN", 10 * SOON)
+
+
+@pytest.mark.usefixtures("all_come_back")
+def test_those_who_wrote_together_are_waited_for(database: Database, callers: ThreadPoolExecutor) -> None:
+    commits = GroupCommit(database)
+    ask_while_busy(commits, database, callers, update(1), update(2), update(3))
+
+    back = [callers.submit(commits.update, update(pk, STORE)) for pk in (1, 2)]
+    wait_for_queue(commits, 2)
+    back.append(callers.submit(commits.update, update(3, STORE)))
+
+    assert [future.result(SOON) for future in back] == [True] * 3
+    assert [sorted(group) for group in database.groups] == [[0], [1, 2, 3], [1, 2, 3]]
+
+
+@pytest.mark.usefixtures("all_come_back")
+def test_who_is_served_first_joins_those_that_still_wait(database: Database, callers: ThreadPoolExecutor) -> None:
+    """Else a claim and nine stores would be two commits for ever, where one is enough."""
+    commits = GroupCommit(database)
+    first = callers.submit(commits.update, update(0))
+    assert database.begun.acquire(timeout=SOON)
+    claim = callers.submit(commits.update, update(1))
+    wait_for_queue(commits, 1)
+    store = callers.submit(commits.update, update(2, STORE))
+    wait_for_queue(commits, 2)
+    database.may_write.set()
+    assert first.result(SOON)
+    assert claim.result(SOON)
+
+    assert commits.update(update(1, STORE))
+
+    assert store.result(SOON)
+    assert [sorted(group) for group in database.groups] == [[0], [1], [1, 2]]
+
+
+@pytest.mark.usefixtures("all_come_back")
+def test_who_comes_alone_waits_for_nobody(database: Database, callers: ThreadPoolExecutor) -> None:
+    commits = GroupCommit(database)
+    database.may_write.set()
+
+    assert [callers.submit(commits.update, update(pk)).result(SOON) for pk in (1, 2)] == [True] * 2
+
+    assert database.groups == [[1], [2]]
+
+
+def test_who_does_not_come_back_stops_nobody(database: Database, callers: ThreadPoolExecutor) -> None:
+    commits = GroupCommit(database)
+    ask_while_busy(commits, database, callers, update(1), update(2), update(3))
+
+    assert callers.submit(commits.update, update(4)).result(SOON)
+
+    assert [sorted(group) for group in database.groups] == [[0], [1, 2, 3], [4]]
 
 
 def test_a_commit_has_a_bounded_number_of_rows(database: Database, callers: ThreadPoolExecutor) -> None:

@@ -78,7 +78,7 @@ class HostileServer:
 
     def __post_init__(self) -> None:
         self.closing = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
