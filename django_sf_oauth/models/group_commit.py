@@ -1,8 +1,8 @@
 """One thread a process that writes for all: what comes while it commits goes into its next commit.
 
-A batch so takes one database connection, and a commit for many of its exchanges. An update that comes alone is made
-at once. Where several came together, it waits a moment for as many: who has just been served is mostly about to ask
-again, and a statement for ten rows takes little more than one for five.
+A batch so takes one database connection, and a commit for many of its exchanges. An update that comes alone is
+made at once. Where several came together, it waits a moment for as many: who has just been served is mostly
+about to ask again, and a statement for ten rows takes little more than one for five.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class GroupCommit:
         _close()
 
     def _next_group(self, keep: float) -> list[_Waiting]:
-        """The first that waits and its like, each for a row of its own; none if nobody comes in `keep` seconds."""
+        """The first that waits and its like, of a row each; none if nobody comes in `keep` seconds."""
         with self._came:
             self._wait_for(1, keep)
             if self._queue:
