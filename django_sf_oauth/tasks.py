@@ -64,10 +64,10 @@ def _task(**limits: float) -> Callable[[Callable[..., None]], Any]:
 @_task()
 def refresh_due() -> None:
     """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
-    from .services import sweep
+    from .services import batches, sweep
 
-    batches = room(refresh_connections, sender=refresh_due, most=sweep.SWEEP // sweep.BATCH)
-    sweep.refresh_due(refresh_connections.delay, limit=batches * sweep.BATCH)
+    free = room(refresh_connections, sender=refresh_due, most=batches.SWEEP // batches.BATCH)
+    sweep.refresh_due(refresh_connections.delay, limit=free * batches.BATCH)
 
 
 @_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
@@ -75,7 +75,7 @@ def refresh_connections(ids: list[int]) -> None:
     """Refreshes those of a claimed batch that are still due."""
     from .services import schedule
 
-    schedule.refresh_connections(ids)
+    schedule.refresh_connections(ids, spread=True)
 
 
 @_task()

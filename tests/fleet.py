@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from django_sf_oauth.services.sweep import BATCH, claims
+from django_sf_oauth.services.batches import BATCH
+from django_sf_oauth.services.sweep import claims
 from tests.factories import make_connection
 
 if TYPE_CHECKING:

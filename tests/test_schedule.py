@@ -17,7 +17,9 @@ from django_sf_oauth.grants.contract import Outcome, Status
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.holds import stop
-from django_sf_oauth.services import schedule, sweep
+from django_sf_oauth.services import batches, schedule, sweep
+from django_sf_oauth.services.batches import SLOWEST
+from django_sf_oauth.tasks import beat_schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import claim_due, connect_many, connect_one
@@ -281,6 +283,64 @@ def test_a_batch_starts_nothing_once_its_budget_is_spent(fake_salesforce: FakeSa
     counts = schedule.refresh_connections(pks(rows), budget=3.0, monotonic=lambda: float(next(seconds)))
 
     assert counts == {"renewed": 2, "postponed": 2}
+
+
+class Time:
+    """Passes while one sleeps, and never otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleeps: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def test_a_batch_that_is_spread_begins_its_exchanges_at_even_distances(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 3, **due())
+    connect_many(fake_salesforce, 1)  # is not due, and takes no time
+    time = Time()
+
+    counts = schedule.refresh_connections(
+        pks([rows[0], *SalesforceConnection.objects.exclude(pk__in=pks(rows)), *rows[1:]]),
+        spread=True,
+        monotonic=time.monotonic,
+        sleep=time.sleep,
+    )
+
+    assert counts == {"renewed": 3, "skipped": 1}
+    assert time.sleeps == pytest.approx([1 / SLOWEST] * 2)
+
+
+def test_a_batch_behind_which_others_wait_goes_on_at_once(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "BATCH", 3)
+    rows = connect_many(fake_salesforce, 3, **due())
+    time = Time()
+
+    counts = schedule.refresh_connections(pks(rows), spread=True, monotonic=time.monotonic, sleep=time.sleep)
+
+    assert (counts, time.sleeps) == ({"renewed": 3}, [])
+
+
+@pytest.mark.parametrize("count", [1, 100, 240, 241, 499])
+def test_a_batch_has_begun_all_its_exchanges_before_the_next_sweep(count: int) -> None:
+    began = count * batches.pause_between(count)
+
+    assert began <= batches.SPREAD < beat_schedule()["django_sf_oauth.refresh_due"]["schedule"]
+    assert began == pytest.approx(min(count / SLOWEST, batches.SPREAD))
+
+
+def test_a_batch_of_none_takes_no_time() -> None:
+    time = Time()
+
+    assert not schedule.refresh_connections([], spread=True, monotonic=time.monotonic, sleep=time.sleep)
+    assert time.sleeps == []
 
 
 class Elsewhere:

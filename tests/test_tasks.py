@@ -21,7 +21,7 @@ from django_sf_oauth import tasks
 from django_sf_oauth.models import ConnectionEvent, Notice, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.holds import alarm_is_new
 from django_sf_oauth.models.store import engine
-from django_sf_oauth.services import schedule, sweep
+from django_sf_oauth.services import batches, schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import connect_many
@@ -92,8 +92,8 @@ def test_a_sweep_stops_at_what_the_workers_can_take(
     waiting: int,
     handed_over: int,
 ) -> None:
-    monkeypatch.setattr(sweep, "BATCH", 1)
-    monkeypatch.setattr(sweep, "SWEEP", 10)
+    monkeypatch.setattr(batches, "BATCH", 1)
+    monkeypatch.setattr(batches, "SWEEP", 10)
     broker.conf.task_routes = {"django_sf_oauth.refresh_connections": route}
     due_connections(fake_salesforce, 12)
     for _ in range(waiting):
@@ -125,6 +125,18 @@ def test_refresh_connections_refreshes_what_is_due(fake_salesforce: FakeSalesfor
     tasks.refresh_connections.apply(args=(ids,))
 
     assert set(SalesforceConnection.objects.values_list("generation", flat=True)) == {2}
+
+
+@pytest.mark.django_db
+def test_refresh_connections_does_not_ask_for_all_in_one_second(
+    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(schedule, "refresh_connections", lambda ids, **how: asked.append((ids, how)))
+
+    tasks.refresh_connections.apply(args=([1, 2],))
+
+    assert asked == [([1, 2], {"spread": True})]
 
 
 @pytest.mark.django_db

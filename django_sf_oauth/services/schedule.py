@@ -24,8 +24,9 @@ from django_sf_oauth.models.claiming import queue_up
 from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.models.store import engine
 
+from .batches import BATCH, pause_between
 from .flights import Flights
-from .sweep import BATCH
+from .throttle import Throttle
 
 __all__ = ["refresh_connections"]
 
@@ -41,18 +42,22 @@ def refresh_connections(
     ids: Sequence[int],
     *,
     forced: bool = False,
+    spread: bool = False,
     budget: float = BUDGET,
     grace: float = GRACE,
     monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Counter[str]:
     """Refreshes many connections side by side. One that fails stops no other.
 
     Args:
         ids: primary keys.
         forced: somebody asks for it now: also those that are not due, in back-off, blocked or flagged.
+        spread: begin the exchanges at even distances, as far as nothing waits behind them: see `pause_between`.
         budget: seconds after which no further exchange is started.
         grace: seconds that are then waited for those in flight; they go on in any case.
         monotonic: a clock in seconds.
+        sleep: waits so many seconds.
 
     Returns:
         How many ended how: the kinds of `Outcome`, ``failed`` (an unforeseen error, logged by its type),
@@ -60,13 +65,15 @@ def refresh_connections(
         ``under_way`` (not ended within the grace).
     """
     deadline = monotonic() + budget
-    flights = Flights(THREADS)
+    flights, throttle = Flights(THREADS), Throttle(monotonic, sleep)
+    pause = pause_between(len(ids)) if spread else 0.0
     counts: Counter[str] = Counter()
     for row, is_active in _rows(ids):
         grant = row.grant
         if not is_active or not (forced or _is_due(row)):
             counts["skipped"] += 1
         elif flights.has_room(deadline - monotonic()):
+            throttle.space("batch", pause)
             flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
             flights.add(flight, row)
         else:

@@ -18,13 +18,12 @@ from django_sf_oauth.models.clock import database_now
 from django_sf_oauth.models.due_order import in_due_order
 from django_sf_oauth.models.fleet_guard import make_canary_due
 
+from .batches import BATCH, SWEEP
 from .pace import Pace
 from .turns import in_turns
 
-__all__ = ["BATCH", "CLAIMED_FOR", "SWEEP", "claims", "oldest_due_age", "refresh_due"]
+__all__ = ["CLAIMED_FOR", "claims", "oldest_due_age", "refresh_due"]
 
-BATCH = 500  # connections per task
-SWEEP = 10 * BATCH  # connections per sweep: what is left waits for the next one, not on the broker
 CLAIMED_FOR = timedelta(minutes=5)  # a batch that got lost is due again after that
 
 

@@ -1,4 +1,4 @@
-"""No more requests in a while than a rate allows."""
+"""Requests at even distances."""
 
 from __future__ import annotations
 
@@ -29,8 +29,14 @@ class Throttle:
         if rate is None:
             return
         count, window = parse_rate(rate)
+        self.space(key, window.total_seconds() / count)
+
+    def space(self, key: object, seconds: float) -> None:
+        """Returns when the next request may be made; the one after it, so many seconds later. 0 does not wait."""
+        if not seconds:
+            return
         now = self._monotonic()
         turn = max(self._next.get(key, now), now - CATCH_UP)
         if turn > now:
             self._sleep(turn - now)
-        self._next[key] = turn + window.total_seconds() / count
+        self._next[key] = turn + seconds

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_sf_oauth import tasks
 from django_sf_oauth.models import SalesforceConnection
-from django_sf_oauth.services import sweep
+from django_sf_oauth.services import batches, sweep
 from tests.brokers.site import RENEWED, Site
 from tests.faults.databases import server_only
 
@@ -77,8 +77,8 @@ def test_two_beats_and_sweeps_that_overlap_refresh_once(site: Site, number: int,
 def test_a_broker_whose_workers_are_away_holds_no_more_than_one_sweep(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "BATCH", 2)
-    monkeypatch.setattr(sweep, "SWEEP", 10)
+    monkeypatch.setattr(batches, "BATCH", 2)
+    monkeypatch.setattr(batches, "SWEEP", 10)
     monkeypatch.setattr(sweep, "refresh_due", partial(sweep.refresh_due, batch=2))
     site.app.conf.task_routes = {"django_sf_oauth.refresh_connections": {"queue": site.broker.name}}
     site.connect(30)
