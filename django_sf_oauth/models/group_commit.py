@@ -27,8 +27,8 @@ logger = logging.getLogger("django_sf_oauth.grants")
 LARGEST = 200  # updates of one commit: the rows that it locks are given back soon
 LINGER = 0.002  # seconds that the connection is kept for whoever is about to ask
 KEEP = 0.03  # seconds that it is kept while there is much to do: to open one takes as much
-RETURN = 0.0003  # seconds in which one who was served comes back, if at all: threads of one process take turns
-LONGEST_RETURN = 0.003  # seconds that all of them are waited for
+RETURN = 0.0005  # seconds in which one who was served comes back, if at all: threads of one process take turns
+LONGEST_RETURN = 0.005  # seconds that all of them are waited for
 PATIENCE = 10.0  # seconds; for a server that is gone without a word, TCP waits a quarter of an hour
 
 Write = Callable[[Sequence[RowUpdate]], Collection[int]]
