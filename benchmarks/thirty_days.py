@@ -24,7 +24,7 @@ from uuid import UUID
 
 from django_sf_oauth.conf import AppSettings
 from django_sf_oauth.grants.due import IDLE_RULE, lived_on, next_refresh_at, pause_of, touch_interval
-from django_sf_oauth.services.batches import BATCH, SWEEP, pause_between
+from django_sf_oauth.services.batches import BATCH, SWEEP, spread
 from django_sf_oauth.tasks import beat_schedule
 
 from .turns import verdict
@@ -202,16 +202,15 @@ def together(*seconds: Sequence[int]) -> list[int]:
 
 
 def begun(due: Sequence[int]) -> list[int]:
-    """By second, the exchanges that are begun, of what falls due by second."""
+    """By second, the exchanges that are begun, of what falls due by second. No sweep is late, and no worker."""
     seconds = [0] * END
     waiting = 0
     for now in range(0, END, SWEEP_EVERY):
         handed_over, waiting = min(waiting, SWEEP), max(0, waiting - SWEEP)
-        for start in range(0, handed_over, BATCH):
-            count = min(BATCH, handed_over - start)
-            pause = pause_between(count)
+        counts = [min(BATCH, handed_over - start) for start in range(0, handed_over, BATCH)]
+        for count, over in zip(counts, spread(counts, limit=SWEEP), strict=True):
             for number in range(count):
-                seconds[min(END - 1, int(now + number * pause))] += 1
+                seconds[min(END - 1, int(now + over * number / count))] += 1
         waiting += sum(due[now : now + SWEEP_EVERY])
     return seconds
 
@@ -297,12 +296,12 @@ def show_peak(name: str, *tallies: Tally) -> bool:
     twice the mean."""
     mean = sum(tally.requests.total() for tally in tallies) / END
     due, on_demand = together(*(one.due for one in tallies)), together(*(one.on_demand for one in tallies))
-    asked = together(begun(due), on_demand)
+    asked, when_due = together(begun(due), on_demand), together(due, on_demand)
     minute, second = peak(asked, per=60), peak(asked, per=1)
     print(f"\nThe fullest times, {name}: {mean:.1f} token requests a second in the mean")
     print(f"  {'fullest minute':48} ratio {minute:6.2f}   {goal(minute, GOAL_PEAK)}")
     print(f"  {'fullest second':48} ratio {second:6.2f}   {goal(second, GOAL_PEAK)}")
-    print(f"  {'fullest second, if each were asked for when due':48} ratio {peak(due, per=1):6.2f}")
+    print(f"  {'fullest second, if each were asked for when due':48} ratio {peak(when_due, per=1):6.2f}")
     print(f"  {'fullest second, if all were spread by lot':48} ratio {by_chance(mean):6.2f}")
     return max(minute, second) <= GOAL_PEAK
 

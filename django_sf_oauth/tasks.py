@@ -66,16 +66,21 @@ def refresh_due() -> None:
     """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
     from .services import batches, sweep
 
-    free = room(refresh_connections, sender=refresh_due, most=batches.SWEEP // batches.BATCH)
-    sweep.refresh_due(refresh_connections.delay, limit=free * batches.BATCH)
+    limit = batches.BATCH * room(refresh_connections, sender=refresh_due, most=batches.SWEEP // batches.BATCH)
+    claimed: list[list[int]] = []
+    try:
+        sweep.refresh_due(claimed.append, limit=limit)
+    finally:  # what has been claimed is handed over, whatever came then
+        for ids, over in zip(claimed, batches.spread(list(map(len, claimed)), limit=limit), strict=True):
+            refresh_connections.delay(ids, over)
 
 
 @_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)
-def refresh_connections(ids: list[int]) -> None:
-    """Refreshes those of a claimed batch that are still due."""
+def refresh_connections(ids: list[int], over: float = 0.0) -> None:
+    """Refreshes those of a claimed batch that are still due, begun evenly over so many seconds."""
     from .services import schedule
 
-    schedule.refresh_connections(ids, spread=True)
+    schedule.refresh_connections(ids, over=over)
 
 
 @_task()

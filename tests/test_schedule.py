@@ -10,7 +10,9 @@ from itertools import count
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.contrib.auth import get_user_model
+from django.db import OperationalError, connection
+from django.db.backends.signals import connection_created
 from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Outcome, Status
@@ -18,7 +20,6 @@ from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.holds import stop
 from django_sf_oauth.services import batches, schedule, sweep
-from django_sf_oauth.services.batches import SLOWEST
 from django_sf_oauth.tasks import beat_schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
@@ -291,56 +292,119 @@ class Time:
     def __init__(self) -> None:
         self.now = 0.0
         self.sleeps: list[float] = []
+        self.oversleeps = 0.0
+        """Seconds that the first pause is longer than it should be."""
+        self.then: Callable[[], object] = lambda: None
+        """What happens during the first pause."""
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        if not self.sleeps:
+            self.now += self.oversleeps
+            self.then()
         self.sleeps.append(seconds)
         self.now += seconds
 
 
 def test_a_batch_that_is_spread_begins_its_exchanges_at_even_distances(fake_salesforce: FakeSalesforce) -> None:
     rows = connect_many(fake_salesforce, 3, **due())
-    connect_many(fake_salesforce, 1)  # is not due, and takes no time
+    (later,) = connect_many(fake_salesforce, 1)  # is not due, and takes no time
     time = Time()
 
     counts = schedule.refresh_connections(
-        pks([rows[0], *SalesforceConnection.objects.exclude(pk__in=pks(rows)), *rows[1:]]),
-        spread=True,
-        monotonic=time.monotonic,
-        sleep=time.sleep,
+        pks([rows[0], later, *rows[1:]]), over=2.0, monotonic=time.monotonic, sleep=time.sleep
     )
 
     assert counts == {"renewed": 3, "skipped": 1}
-    assert time.sleeps == pytest.approx([1 / SLOWEST] * 2)
+    assert time.sleeps == [0.5, 0.5]
 
 
-def test_a_batch_behind_which_others_wait_goes_on_at_once(
-    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_was_kept_up_does_not_make_up_for_it_all_at_once(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 4, **due())
+    time = Time()
+    time.oversleeps = 3.0
+
+    schedule.refresh_connections(pks(rows), over=4.0, monotonic=time.monotonic, sleep=time.sleep)
+
+    assert time.sleeps == pytest.approx([1.0, 1.0 - schedule.CATCH_UP])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("meanwhile", "ended", "requests"),
+    [
+        (lambda rows: [row.disconnect() for row in rows], {"renewed": 1, "gone": 1, "skipped": 1}, 1),
+        (lambda rows: stop("all", reason="incident", by="ops"), {"renewed": 1, "unavailable": 2}, 1),
+        (lambda rows: [row.refresh() for row in rows], {"renewed": 2, "skipped": 1}, 3),
+        (lambda rows: get_user_model().objects.update(is_active=False), {"renewed": 2, "skipped": 1}, 2),
+    ],
+    ids=["disconnected", "stopped", "refreshed", "inactive"],
+)
+def test_what_happens_while_a_batch_pauses_is_heeded(
+    fake_salesforce: FakeSalesforce,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[list[SalesforceConnection]], object],
+    ended: dict[str, int],
+    requests: int,
 ) -> None:
-    monkeypatch.setattr(batches, "BATCH", 3)
+    """The second was read before, and the third is not yet."""
+    monkeypatch.setattr(schedule, "PIECE", 2)
     rows = connect_many(fake_salesforce, 3, **due())
     time = Time()
+    time.then = lambda: meanwhile(rows[1:])
 
-    counts = schedule.refresh_connections(pks(rows), spread=True, monotonic=time.monotonic, sleep=time.sleep)
+    counts = schedule.refresh_connections(pks(rows), over=3.0, monotonic=time.monotonic, sleep=time.sleep)
 
-    assert (counts, time.sleeps) == ({"renewed": 3}, [])
-
-
-@pytest.mark.parametrize("count", [1, 100, 240, 241, 499])
-def test_a_batch_has_begun_all_its_exchanges_before_the_next_sweep(count: int) -> None:
-    began = count * batches.pause_between(count)
-
-    assert began <= batches.SPREAD < beat_schedule()["django_sf_oauth.refresh_due"]["schedule"]
-    assert began == pytest.approx(min(count / SLOWEST, batches.SPREAD))
+    assert counts == ended
+    assert fake_salesforce.token_requests == requests
 
 
-def test_a_batch_of_none_takes_no_time() -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_holds_no_connection_while_it_pauses(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 3, **due())
+    connection.close()
     time = Time()
+    held: list[bool] = []
+    time.then = lambda: held.append(connection.connection is not None)
 
-    assert not schedule.refresh_connections([], spread=True, monotonic=time.monotonic, sleep=time.sleep)
-    assert time.sleeps == []
+    counts = schedule.refresh_connections(pks(rows), over=3.0, monotonic=time.monotonic, sleep=time.sleep)
+
+    assert (counts, held) == ({"renewed": 3}, [False])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_that_is_spread_keeps_the_connection_by_which_it_writes(fake_salesforce: FakeSalesforce) -> None:
+    rows = connect_many(fake_salesforce, 12, **due())
+    opened: list[object] = []
+
+    def opens(**kwargs: Any) -> None:
+        opened.append(kwargs["connection"])
+
+    connection_created.connect(opens)
+    try:
+        counts = schedule.refresh_connections(pks(rows), over=len(rows) / batches.SLOWEST)
+    finally:
+        connection_created.disconnect(opens)
+
+    assert counts == {"renewed": 12}
+    assert len(opened) < len(rows) / 2
+
+
+@pytest.mark.parametrize("counts", [[1], [60], [240], [500], [499, 500, 3]])
+def test_the_batches_of_a_sweep_have_begun_before_the_next_one(counts: list[int]) -> None:
+    seconds = batches.spread(counts, limit=batches.SWEEP)
+    pace = {count / over for count, over in zip(counts, seconds, strict=True)}
+
+    assert sum(seconds) <= batches.SPREAD < beat_schedule()["django_sf_oauth.refresh_due"]["schedule"]
+    assert max(pace) == pytest.approx(min(pace))
+    assert min(pace) >= batches.SLOWEST
+
+
+def test_a_sweep_that_left_others_waiting_goes_on_at_once() -> None:
+    assert batches.spread([500, 499], limit=999) == [0.0, 0.0]
+    assert batches.spread([], limit=0) == []
 
 
 class Elsewhere:

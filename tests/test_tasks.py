@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,13 +15,14 @@ from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from celery.signals import before_task_publish, worker_process_shutdown
 from django.core import mail
+from django.db import OperationalError
 from django.utils import timezone
 
 from django_sf_oauth import tasks
 from django_sf_oauth.models import ConnectionEvent, Notice, PendingRevocation, SalesforceConnection
 from django_sf_oauth.models.holds import alarm_is_new
 from django_sf_oauth.models.store import engine
-from django_sf_oauth.services import batches, schedule
+from django_sf_oauth.services import batches, schedule, sweep
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import connect_many
@@ -109,7 +110,7 @@ def test_a_broker_that_is_away_does_not_keep_a_sweep_from_trying(
     fake_salesforce: FakeSalesforce, broker: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handed_over: list[list[int]] = []
-    monkeypatch.setattr(tasks.refresh_connections, "delay", handed_over.append)
+    monkeypatch.setattr(tasks.refresh_connections, "delay", lambda ids, over: handed_over.append(ids))
     broker.conf.update(broker_write_url="pyamqp://127.0.0.1:1")
     due_connections(fake_salesforce, 1)
 
@@ -128,15 +129,39 @@ def test_refresh_connections_refreshes_what_is_due(fake_salesforce: FakeSalesfor
 
 
 @pytest.mark.django_db
-def test_refresh_connections_does_not_ask_for_all_in_one_second(
-    fake_salesforce: FakeSalesforce, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("due", "over"), [(3, 3 / batches.SLOWEST), (4, 0.0)], ids=["all", "others wait"])
+def test_what_a_sweep_found_is_begun_evenly_unless_others_wait(
+    fake_salesforce: FakeSalesforce, broker: Celery, monkeypatch: pytest.MonkeyPatch, due: int, over: float
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(schedule, "refresh_connections", lambda ids, **how: asked.append((ids, how)))
+    monkeypatch.setattr(batches, "BATCH", 4)
+    monkeypatch.setattr(batches, "SWEEP", 4)
+    monkeypatch.setattr(tasks.refresh_connections, "delay", lambda *given: asked.append(given))
+    monkeypatch.setattr(schedule, "refresh_connections", lambda ids, over: asked.append((ids, over)))
+    ids = [row.pk for row in due_connections(fake_salesforce, due)]
 
-    tasks.refresh_connections.apply(args=([1, 2],))
+    tasks.refresh_due.apply()
+    tasks.refresh_connections.apply(args=asked[0])
 
-    assert asked == [([1, 2], {"spread": True})]
+    assert asked == [(ids, pytest.approx(over))] * 2
+
+
+def test_what_a_sweep_claimed_before_it_broke_is_handed_over(
+    broker: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def break_down(hand_over: Callable[[list[int]], object], *, limit: int) -> None:
+        hand_over([1, 2])
+        raise OperationalError
+
+    monkeypatch.setattr(sweep, "refresh_due", break_down)
+    monkeypatch.setattr(tasks.refresh_connections, "delay", lambda ids, over: asked.append(ids))
+
+    ended = tasks.refresh_due.apply()
+
+    assert ended.failed()
+    assert asked == [[1, 2]]
 
 
 @pytest.mark.django_db

@@ -17,7 +17,7 @@ from .deadline import WatchedConnection, WatchedTLSConnection
 __all__ = ["PooledAdapter", "context_trusting"]
 
 HOST_POOLS = 512
-CONNECTIONS_PER_HOST = 168
+CONNECTIONS_PER_HOST = 168  # as many as there are threads that refresh
 
 
 class _Pool(HTTPConnectionPool):

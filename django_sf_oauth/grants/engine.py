@@ -16,7 +16,7 @@ from .contract import Grant, GrantStore, Outcome
 
 __all__ = ["Engine"]
 
-THREADS = 168  # exchanges in flight per process, so that a batch of 500 takes three turns; more wait theirs
+THREADS = 168  # exchanges in flight per process; more wait their turn
 
 Refresh = Callable[..., Outcome]
 

@@ -6,17 +6,26 @@ and then a quarter of a minute of none. Nobody waits for it: the access tokens a
 
 from __future__ import annotations
 
-__all__ = ["BATCH", "SLOWEST", "SPREAD", "SWEEP", "pause_between"]
+from collections.abc import Sequence
+
+__all__ = ["BATCH", "SLOWEST", "SPREAD", "SWEEP", "spread"]
 
 BATCH = 500  # connections per task
 SWEEP = 10 * BATCH  # connections per sweep: what is left waits for the next one, not on the broker
-SPREAD = 12.0  # seconds; there are fifteen until the next sweep, and its batch is to find a worker
+SPREAD = 12.0  # seconds; there are fifteen until the next sweep, and its batches are to find a worker
 SLOWEST = 20  # exchanges begun a second, so that the worker of a small site is soon free again
 
 
-def pause_between(count: int) -> float:
-    """Seconds from the beginning of one exchange to that of the next, in a batch of so many.
+def spread(counts: Sequence[int], *, limit: int) -> list[float]:
+    """Over how many seconds each batch of a sweep is to be begun.
 
-    There is none in a full batch: more is due than was handed over, and waits behind it.
+    One worker after the other, they all together take no longer than `SPREAD`. A sweep that took as many as it was
+    allowed has left others that wait: then they are begun at once.
+
+    Args:
+        counts: of connections in each batch.
+        limit: how many the sweep was allowed to take.
     """
-    return 0.0 if count >= BATCH else min(SPREAD / max(count, 1), 1 / SLOWEST)
+    total = sum(counts)
+    rate = max(total / SPREAD, SLOWEST)
+    return [0.0 if total >= limit else count / rate for count in counts]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db import Error, router
+from django.db import Error, connections, router
 from django.utils import timezone
 
 from django_sf_oauth.conf import LONGEST_EXCHANGE
@@ -24,7 +24,7 @@ from django_sf_oauth.models.claiming import queue_up
 from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.models.store import engine
 
-from .batches import BATCH, pause_between
+from .batches import BATCH
 from .flights import Flights
 from .throttle import Throttle
 
@@ -34,6 +34,8 @@ logger = logging.getLogger("django_sf_oauth.schedule")
 
 SET_ASIDE_FOR = timedelta(days=1)  # a connection of an inactive user is looked at that often
 CLOCKS_DIFFER = timedelta(minutes=1)  # at most, between this machine and the database
+PIECE = 50  # connections that are read at a time while a batch is spread: some two seconds ahead
+CATCH_UP = 0.1  # seconds by which a spread batch that was kept up hurries afterwards
 BUDGET = 240.0  # seconds in which a batch starts exchanges
 GRACE = LONGEST_EXCHANGE + 15.0  # seconds for those in flight to end: a whole exchange, and its store
 
@@ -42,7 +44,7 @@ def refresh_connections(
     ids: Sequence[int],
     *,
     forced: bool = False,
-    spread: bool = False,
+    over: float = 0.0,
     budget: float = BUDGET,
     grace: float = GRACE,
     monotonic: Callable[[], float] = time.monotonic,
@@ -53,7 +55,7 @@ def refresh_connections(
     Args:
         ids: primary keys.
         forced: somebody asks for it now: also those that are not due, in back-off, blocked or flagged.
-        spread: begin the exchanges at even distances, as far as nothing waits behind them: see `pause_between`.
+        over: seconds over which the exchanges are begun, at even distances; 0 begins them as fast as they end.
         budget: seconds after which no further exchange is started.
         grace: seconds that are then waited for those in flight; they go on in any case.
         monotonic: a clock in seconds.
@@ -65,15 +67,15 @@ def refresh_connections(
         ``under_way`` (not ended within the grace).
     """
     deadline = monotonic() + budget
-    flights, throttle = Flights(THREADS), Throttle(monotonic, sleep)
-    pause = pause_between(len(ids)) if spread else 0.0
+    flights, throttle = Flights(THREADS), Throttle(monotonic, sleep, CATCH_UP)
     counts: Counter[str] = Counter()
-    for row, is_active in _rows(ids):
+    for row, is_active in _rows(ids, PIECE if over else BATCH):
         grant = row.grant
         if not is_active or not (forced or _is_due(row)):
             counts["skipped"] += 1
         elif flights.has_room(deadline - monotonic()):
-            throttle.space("batch", pause)
+            if over:
+                throttle.space(engine, over / len(ids))
             flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
             flights.add(flight, row)
         else:
@@ -94,13 +96,15 @@ def _let_others_go_first(failed: Mapping[datetime, Sequence[int]]) -> None:
             logger.warning("event=queue_up_failed error=%s", type(error).__name__)
 
 
-def _rows(ids: Sequence[int]) -> Iterator[tuple[Watched, bool]]:
-    """The connections as they are now, a batch at a time, and whether their users are active; else they wait."""
+def _rows(ids: Sequence[int], piece: int) -> Iterator[tuple[Watched, bool]]:
+    """The connections as they are now, so many at a time, and whether their users are active; else they wait."""
     alias = router.db_for_write(SalesforceConnection)
-    for start in range(0, len(ids), BATCH):
-        found = list(watched(alias, ids[start : start + BATCH]))
+    for start in range(0, len(ids), piece):
+        found = list(watched(alias, ids[start : start + piece]))
         active = active_among(alias, {row.user for row in found})
         _set_aside(row.grant.key for row in found if row.user not in active)
+        if piece < BATCH and not connections[alias].in_atomic_block:
+            connections[alias].close_if_unusable_or_obsolete()  # the next seconds need none
         yield from ((row, row.user in active) for row in found)
 
 

@@ -112,7 +112,7 @@ def test_what_a_worker_leaves_behind_holds_no_secret(
     if fault == "refused":
         site.fake.revoke()
     if fault == "bug":
-        monkeypatch.setattr(schedule, "refresh_connections", lambda ids, **how: ids.nothing)
+        monkeypatch.setattr(schedule, "refresh_connections", lambda ids, over: ids.nothing)
 
     with start_worker(celery, pool="solo", perform_ping_check=False, loglevel="DEBUG"):
         result = tasks.refresh_connections.apply_async(args=([connection.pk],), ignore_result=False)

@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
+from django_sf_oauth.adapters.pool import CONNECTIONS_PER_HOST
 from django_sf_oauth.grants.contract import Outcome
-from django_sf_oauth.grants.engine import Engine
+from django_sf_oauth.grants.engine import THREADS, Engine
 
 RENEWED = Outcome(kind="renewed")
 SOON = 10.0  # seconds; nothing here takes so long
+
+
+def test_each_thread_finds_a_place_in_the_pool_of_its_host() -> None:
+    """Else those that exceed it would open a connection, and close it, for every exchange."""
+    assert CONNECTIONS_PER_HOST >= THREADS >= 100
 
 
 class Store:

@@ -94,11 +94,11 @@ def test_each_caller_hears_of_its_own_row(database: Database, callers: ThreadPoo
 
 
 def test_two_updates_of_one_row_are_two_commits_in_order(database: Database, callers: ThreadPoolExecutor) -> None:
-    updates = update(1), update(1, STORE), update(2)
+    updates = update(2, STORE), update(1), update(1, STORE), update(3, STORE)
 
-    assert ask_while_busy(GroupCommit(database), database, callers, *updates) == [True] * 3
+    assert ask_while_busy(GroupCommit(database), database, callers, *updates) == [True] * 4
 
-    assert [sorted(group) for group in database.groups] == [[0], [1, 2], [1]]
+    assert [sorted(group) for group in database.groups] == [[0], [2, 3], [1], [1]]
 
 
 def test_claims_and_stores_are_commits_of_their_own(database: Database, callers: ThreadPoolExecutor) -> None:
@@ -158,6 +158,33 @@ def test_who_comes_alone_waits_for_nobody(database: Database, callers: ThreadPoo
     assert [callers.submit(commits.update, update(pk)).result(SOON) for pk in (1, 2)] == [True] * 2
 
     assert database.groups == [[1], [2]]
+
+
+def test_those_who_did_not_come_back_are_waited_for_no_longer(
+    database: Database, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = GroupCommit(database)
+    ask_while_busy(commits, database, callers, update(1), update(2), update(3))
+    assert callers.submit(commits.update, update(4)).result(SOON)  # after a moment, in which nobody else came
+    monkeypatch.setattr(group_commit, "RETURN", 10 * SOON)
+    monkeypatch.setattr(group_commit, "LONGEST_RETURN", 10 * SOON)
+
+    assert callers.submit(commits.update, update(5)).result(SOON)
+
+    assert [sorted(group) for group in database.groups] == [[0], [1, 2, 3], [4], [5]]
+
+
+def test_the_fewer_they_were_the_less_they_are_waited_for(
+    database: Database, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "RETURN", 0.0)
+    monkeypatch.setattr(group_commit, "LONGEST_RETURN", 10 * SOON)
+    commits = GroupCommit(database)
+    ask_while_busy(commits, database, callers, update(1), update(2), update(3))
+
+    assert callers.submit(commits.update, update(4)).result(SOON)
+
+    assert [sorted(group) for group in database.groups] == [[0], [1, 2, 3], [4]]
 
 
 def test_who_does_not_come_back_stops_nobody(database: Database, callers: ThreadPoolExecutor) -> None:
