@@ -24,6 +24,7 @@ from django_sf_oauth.tasks import beat_schedule
 from django_sf_oauth.testing import FakeSalesforce
 from tests.factories import make_connection, make_user
 from tests.fleet import claim_due, connect_many, connect_one
+from tests.races.site import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -352,8 +353,14 @@ def test_what_happens_while_a_batch_pauses_is_heeded(
     """The second was read before, and the third is not yet."""
     monkeypatch.setattr(schedule, "PIECE", 2)
     rows = connect_many(fake_salesforce, 3, **due())
+    renewed = SalesforceConnection.objects.filter(pk=rows[0].pk, generation=2)
     time = Time()
-    time.then = lambda: meanwhile(rows[1:])
+
+    def then() -> None:
+        wait_for(renewed.exists)
+        meanwhile(rows[1:])
+
+    time.then = then
 
     counts = schedule.refresh_connections(pks(rows), over=3.0, monotonic=time.monotonic, sleep=time.sleep)
 
