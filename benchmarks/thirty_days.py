@@ -208,7 +208,7 @@ def begun(due: Sequence[int]) -> list[int]:
     for now in range(0, END, SWEEP_EVERY):
         handed_over, waiting = min(waiting, SWEEP), max(0, waiting - SWEEP)
         counts = [min(BATCH, handed_over - start) for start in range(0, handed_over, BATCH)]
-        for count, over in zip(counts, spread(counts, limit=SWEEP), strict=True):
+        for count, over in zip(counts, spread(counts, others_wait=handed_over == SWEEP), strict=True):
             for number in range(count):
                 seconds[min(END - 1, int(now + over * number / count))] += 1
         waiting += sum(due[now : now + SWEEP_EVERY])

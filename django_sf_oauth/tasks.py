@@ -1,4 +1,4 @@
-"""The Celery tasks: one line each round a service, ids only in their arguments.
+"""The Celery tasks: a few lines each round a service, with ids in their arguments and never a token.
 
 This module can be imported by a settings module, for `beat_schedule`: nothing in it needs the app registry.
 
@@ -66,13 +66,30 @@ def refresh_due() -> None:
     """Claims the connections that are due and sends them to `refresh_connections`, batch by batch."""
     from .services import batches, sweep
 
-    limit = batches.BATCH * room(refresh_connections, sender=refresh_due, most=batches.SWEEP // batches.BATCH)
+    most = batches.SWEEP // batches.BATCH
+    free = room(refresh_connections, sender=refresh_due, most=most)
+    limit = free * batches.BATCH
     claimed: list[list[int]] = []
     try:
         sweep.refresh_due(claimed.append, limit=limit)
-    finally:  # what has been claimed is handed over, whatever came then
-        for ids, over in zip(claimed, batches.spread(list(map(len, claimed)), limit=limit), strict=True):
+    finally:
+        counts = [len(ids) for ids in claimed]
+        seconds = batches.spread(counts, others_wait=free < most or sum(counts) >= limit)
+        _hand_over(claimed, seconds)
+
+
+def _hand_over(claimed: list[list[int]], seconds: list[float]) -> None:
+    """Sends the batches; those that the broker does not take may be claimed again."""
+    from .services import sweep
+
+    sent = 0
+    try:
+        for ids, over in zip(claimed, seconds, strict=True):
             refresh_connections.delay(ids, over)
+            sent += 1
+    finally:
+        for ids in claimed[sent:]:
+            sweep.release(ids)
 
 
 @_task(soft_time_limit=SOFT_LIMIT, time_limit=HARD_LIMIT)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -58,7 +59,7 @@ def due_connections(fake: FakeSalesforce, number: int) -> list[SalesforceConnect
 
 
 @pytest.mark.django_db
-def test_refresh_due_sends_ids_and_nothing_else(
+def test_refresh_due_sends_ids_and_seconds_and_nothing_else(
     fake_salesforce: FakeSalesforce, published: list[dict[str, Any]]
 ) -> None:
     rows = due_connections(fake_salesforce, 3)
@@ -67,7 +68,9 @@ def test_refresh_due_sends_ids_and_nothing_else(
 
     (message,) = published
     assert message["task"] == "django_sf_oauth.refresh_connections"
-    assert sorted(message["args"][0]) == [row.pk for row in rows]
+    ids, over = message["args"]
+    assert sorted(ids) == [row.pk for row in rows]
+    assert over == pytest.approx(3 / batches.SLOWEST)
     assert message["expires"] is not None
 
 
@@ -120,6 +123,28 @@ def test_a_broker_that_is_away_does_not_keep_a_sweep_from_trying(
 
 
 @pytest.mark.django_db
+def test_what_the_broker_does_not_take_may_be_claimed_again(
+    fake_salesforce: FakeSalesforce, broker: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[list[int]] = []
+
+    def take(ids: list[int], over: float) -> None:
+        if taken:
+            raise ConnectionError
+        taken.append(ids)
+
+    monkeypatch.setattr(sweep, "refresh_due", partial(sweep.refresh_due, batch=1))
+    monkeypatch.setattr(tasks.refresh_connections, "delay", take)
+    due_connections(fake_salesforce, 3)
+
+    ended = tasks.refresh_due.apply()
+
+    assert ended.failed()
+    assert SalesforceConnection.objects.filter(claimed_until=None).count() == 2
+    assert SalesforceConnection.objects.exclude(claimed_until=None).get().pk == taken[0][0]
+
+
+@pytest.mark.django_db
 def test_refresh_connections_refreshes_what_is_due(fake_salesforce: FakeSalesforce) -> None:
     ids = [row.pk for row in due_connections(fake_salesforce, 2)]
 
@@ -129,13 +154,25 @@ def test_refresh_connections_refreshes_what_is_due(fake_salesforce: FakeSalesfor
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("due", "over"), [(3, 3 / batches.SLOWEST), (4, 0.0)], ids=["all", "others wait"])
+@pytest.mark.parametrize(
+    ("due", "waiting", "over"),
+    [(3, 0, 3 / batches.SLOWEST), (16, 0, 0.0), (3, 1, 0.0)],
+    ids=["all", "others are due", "others are handed over"],
+)
 def test_what_a_sweep_found_is_begun_evenly_unless_others_wait(
-    fake_salesforce: FakeSalesforce, broker: Celery, monkeypatch: pytest.MonkeyPatch, due: int, over: float
+    fake_salesforce: FakeSalesforce,
+    broker: Celery,
+    monkeypatch: pytest.MonkeyPatch,
+    due: int,
+    waiting: int,
+    over: float,
 ) -> None:
+    broker.conf.task_routes = {"django_sf_oauth.refresh_connections": {"queue": f"{waiting}-beside-{due}"}}
+    for _ in range(waiting):
+        tasks.refresh_connections.delay([])
     asked: list[Any] = []
     monkeypatch.setattr(batches, "BATCH", 4)
-    monkeypatch.setattr(batches, "SWEEP", 4)
+    monkeypatch.setattr(batches, "SWEEP", 16)
     monkeypatch.setattr(tasks.refresh_connections, "delay", lambda *given: asked.append(given))
     monkeypatch.setattr(schedule, "refresh_connections", lambda ids, over: asked.append((ids, over)))
     ids = [row.pk for row in due_connections(fake_salesforce, due)]

@@ -16,16 +16,14 @@ SPREAD = 12.0  # seconds; there are fifteen until the next sweep, and its batche
 SLOWEST = 20  # exchanges begun a second, so that the worker of a small site is soon free again
 
 
-def spread(counts: Sequence[int], *, limit: int) -> list[float]:
+def spread(counts: Sequence[int], *, others_wait: bool) -> list[float]:
     """Over how many seconds each batch of a sweep is to be begun.
 
-    One worker after the other, they all together take no longer than `SPREAD`. A sweep that took as many as it was
-    allowed has left others that wait: then they are begun at once.
+    One after the other, in one worker, they all take `SPREAD` at most to begin.
 
     Args:
         counts: of connections in each batch.
-        limit: how many the sweep was allowed to take.
+        others_wait: more is due than was claimed, or than the workers have taken so far: then at once.
     """
-    total = sum(counts)
-    rate = max(total / SPREAD, SLOWEST)
-    return [0.0 if total >= limit else count / rate for count in counts]
+    rate = max(sum(counts) / SPREAD, SLOWEST)
+    return [0.0 if others_wait else count / rate for count in counts]

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import ceil
 
 from django.db import Error, connections, router
 from django.utils import timezone
@@ -34,7 +35,7 @@ logger = logging.getLogger("django_sf_oauth.schedule")
 
 SET_ASIDE_FOR = timedelta(days=1)  # a connection of an inactive user is looked at that often
 CLOCKS_DIFFER = timedelta(minutes=1)  # at most, between this machine and the database
-PIECE = 50  # connections that are read at a time while a batch is spread: some two seconds ahead
+AHEAD = 2.0  # seconds that a connection is read before its exchange begins, in a batch that is spread
 CATCH_UP = 0.1  # seconds by which a spread batch that was kept up hurries afterwards
 BUDGET = 240.0  # seconds in which a batch starts exchanges
 GRACE = LONGEST_EXCHANGE + 15.0  # seconds for those in flight to end: a whole exchange, and its store
@@ -69,20 +70,22 @@ def refresh_connections(
     deadline = monotonic() + budget
     flights, throttle = Flights(THREADS), Throttle(monotonic, sleep, CATCH_UP)
     counts: Counter[str] = Counter()
-    for row, is_active in _rows(ids, PIECE if over else BATCH):
-        grant = row.grant
-        if not is_active or not (forced or _is_due(row)):
-            counts["skipped"] += 1
-        elif flights.has_room(deadline - monotonic()):
-            if over:
-                throttle.space(engine, over / len(ids))
-            flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
-            flights.add(flight, row)
-        else:
-            counts["postponed"] += 1
-    flights.wait(grace)
-    if not forced:
-        _let_others_go_first(flights.failed)
+    try:
+        for row, is_active in _rows(ids, over):
+            grant = row.grant
+            if not is_active or not (forced or _is_due(row)):
+                counts["skipped"] += 1
+            elif flights.has_room(deadline - monotonic()):
+                if over:
+                    throttle.space("batch", over / len(ids))
+                flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
+                flights.add(flight, row)
+            else:
+                counts["postponed"] += 1
+    finally:  # also when the rest could not be read
+        flights.wait(grace)
+        if not forced:
+            _let_others_go_first(flights.failed)
     return counts + flights.endings
 
 
@@ -96,15 +99,19 @@ def _let_others_go_first(failed: Mapping[datetime, Sequence[int]]) -> None:
             logger.warning("event=queue_up_failed error=%s", type(error).__name__)
 
 
-def _rows(ids: Sequence[int], piece: int) -> Iterator[tuple[Watched, bool]]:
-    """The connections as they are now, so many at a time, and whether their users are active; else they wait."""
+def _rows(ids: Sequence[int], over: float) -> Iterator[tuple[Watched, bool]]:
+    """The connections as they are now, a piece at a time, and whether their users are active; else they wait.
+
+    What is begun over so many seconds is not read long before, and holds no database connection meanwhile.
+    """
     alias = router.db_for_write(SalesforceConnection)
+    piece = ceil(len(ids) * AHEAD / over) if over else BATCH
     for start in range(0, len(ids), piece):
         found = list(watched(alias, ids[start : start + piece]))
         active = active_among(alias, {row.user for row in found})
         _set_aside(row.grant.key for row in found if row.user not in active)
-        if piece < BATCH and not connections[alias].in_atomic_block:
-            connections[alias].close_if_unusable_or_obsolete()  # the next seconds need none
+        if over and not connections[alias].in_atomic_block:
+            connections[alias].close_if_unusable_or_obsolete()
         yield from ((row, row.user in active) for row in found)
 
 

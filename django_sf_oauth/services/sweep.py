@@ -6,7 +6,7 @@ its claim has run out, by the database's clock, on which all machines agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -22,7 +22,7 @@ from .batches import BATCH, SWEEP
 from .pace import Pace
 from .turns import in_turns
 
-__all__ = ["CLAIMED_FOR", "claims", "oldest_due_age", "refresh_due"]
+__all__ = ["CLAIMED_FOR", "claims", "oldest_due_age", "refresh_due", "release"]
 
 CLAIMED_FOR = timedelta(minutes=5)  # a batch that got lost is due again after that
 
@@ -44,6 +44,11 @@ def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP,
         hand_over(ids)
         handed_over += len(ids)
     return handed_over
+
+
+def release(ids: Sequence[int]) -> None:
+    """Gives back what was claimed and could not be handed over: the next sweep may claim it."""
+    SalesforceConnection.objects.filter(pk__in=ids).update(claimed_until=None)
 
 
 def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:

@@ -117,6 +117,12 @@ def all_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "LONGEST_RETURN", 10 * SOON)
 
 
+@pytest.fixture(autouse=True)
+def does_not_end_between_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment must not make a group's thread forget it."""
+    monkeypatch.setattr(group_commit, "KEEP", 3.0)
+
+
 @pytest.mark.usefixtures("all_come_back")
 def test_those_who_wrote_together_are_waited_for(database: Database, callers: ThreadPoolExecutor) -> None:
     commits = GroupCommit(database)
