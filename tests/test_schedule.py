@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_sf_oauth.grants.contract import Outcome, Status
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models.group_commit import KEEP
 from django_sf_oauth.models.holds import stop
 from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.services import batches, schedule, sweep
@@ -395,6 +396,7 @@ def test_a_batch_that_is_spread_keeps_the_connection_by_which_it_writes(fake_sal
 
     assert counts == {"renewed": 12}
     assert len(opened) < len(rows)
+    assert KEEP > 1 / batches.SLOWEST
 
 
 @pytest.mark.parametrize("counts", [[1], [60], [240], [500], [499, 500, 3]])
