@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from django_sf_oauth.models.due_order import Due
+from django_sf_oauth.models.due_rows import Due
 from django_sf_oauth.services.turns import in_turns
 
 LIMIT = 200  # of which a share is two

@@ -45,7 +45,7 @@ def selection() -> float:
     from django.db import connection
     from django.utils import timezone
 
-    from django_sf_oauth.models.due_order import PAGE, in_due_order
+    from django_sf_oauth.models.due_order import PAGE, DueOrder
 
     let_be_due()
     with connection.cursor() as cursor:
@@ -57,7 +57,7 @@ def selection() -> float:
             cursor.execute(BARE, [now])
             return cursor.fetchall()
 
-    found = in_turns({"ours": lambda: list(islice(in_due_order("default", now), PAGE)), "bare": bare}, rounds=200)
+    found = in_turns({"ours": lambda: list(islice(DueOrder("default", now), PAGE)), "bare": bare}, rounds=200)
     return found["ours"] / found["bare"]
 
 

@@ -14,7 +14,7 @@ from django.db.models import Case, F, Value, When
 
 from .columns import table
 from .connection import SalesforceConnection
-from .due_order import IS_DUE, IS_FREE, moment_for
+from .due_rows import IS_DUE, IS_FREE, moment_for
 
 __all__ = ["claim", "due_since", "queue_up"]
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django_sf_oauth.conf import get_apps
 from django_sf_oauth.models.budget import Rate, locked_budgets, scope_of
 from django_sf_oauth.models.claiming import claim
-from django_sf_oauth.models.due_order import Due
+from django_sf_oauth.models.due_rows import Due
 from django_sf_oauth.protocol.hosts import host_of
 
 from .rate_limits import parse_rate

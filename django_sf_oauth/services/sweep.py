@@ -15,7 +15,7 @@ from django.db import router
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.claiming import due_since
 from django_sf_oauth.models.clock import database_now
-from django_sf_oauth.models.due_order import in_due_order
+from django_sf_oauth.models.due_order import DueOrder
 from django_sf_oauth.models.fleet_guard import make_canary_due
 
 from .batches import BATCH, SWEEP
@@ -27,13 +27,20 @@ __all__ = ["CLAIMED_FOR", "claims", "oldest_due_age", "refresh_due", "release"]
 CLAIMED_FOR = timedelta(minutes=5)  # a batch that got lost is due again after that
 
 
-def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP, batch: int = BATCH) -> int:
+def refresh_due(
+    hand_over: Callable[[list[int]], object],
+    *,
+    limit: int = SWEEP,
+    batch: int = BATCH,
+    is_over: Callable[[], bool] = lambda: False,
+) -> int:
     """One sweep: claims what is due and hands it over, batch by batch.
 
     Args:
         hand_over: takes the primary keys of one batch; called after their claim was committed.
         limit: how many connections at most.
         batch: how many at a time.
+        is_over: asked after each batch; what is left then is not claimed.
 
     Returns:
         How many were handed over.
@@ -43,6 +50,8 @@ def refresh_due(hand_over: Callable[[list[int]], object], *, limit: int = SWEEP,
     for ids in claims(limit=limit, batch=batch):
         hand_over(ids)
         handed_over += len(ids)
+        if is_over():
+            break
     return handed_over
 
 
@@ -62,9 +71,13 @@ def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
     alias = router.db_for_write(SalesforceConnection)
     now = database_now(alias)
     pace = Pace(alias, now=now, claims_last=CLAIMED_FOR)
-    due = in_turns(filter(pace.allows, in_due_order(alias, now)), limit=limit)
+    order = DueOrder(alias, now)
+    due = in_turns(filter(pace.allows, order), limit=limit)
     while chosen := list(islice(due, max(0, min(batch, limit)))):
-        if ids := pace.claim(chosen):
+        ids = pace.claim(chosen)
+        if len(ids) < len(chosen) / 2:  # another sweep was there, by a moment earlier
+            order.give_way()
+        if ids:
             limit -= len(ids)
             yield ids
 

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from django_sf_oauth.models.due_order import Due
+from django_sf_oauth.models.due_rows import Due
 
 __all__ = ["in_turns"]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.utils import timezone
 
 from django_sf_oauth.grants.contract import Status
 from django_sf_oauth.models import ConnectionEvent, Notice, PendingRevocation, SalesforceConnection
+from django_sf_oauth.services import schedule
+from django_sf_oauth.services.batches import BATCH
 from django_sf_oauth.testing import FakeSalesforce
 from tests.commands.conftest import Run
 from tests.factories import make_connection
@@ -121,6 +124,28 @@ def test_a_loop_goes_on_until_a_signal_asks_it_to_stop(fake_salesforce: FakeSale
     assert capsys.readouterr().out == "renewed: 1\n" * 2
     assert set(SalesforceConnection.objects.values_list("generation", flat=True)) == {2}
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_that_is_asked_to_stop_begins_no_further_batch(
+    fake_salesforce: FakeSalesforce, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = connect_many(fake_salesforce, BATCH + 3, **due())
+    make_pending_revocation(fake_salesforce)
+    before = fake_salesforce.token_requests
+    refresh = schedule.refresh_connections
+
+    def signalled(ids: list[int]) -> Counter[str]:
+        os.kill(os.getpid(), signal.SIGTERM)  # amid the batch
+        return refresh(ids)
+
+    monkeypatch.setattr(schedule, "refresh_connections", signalled)
+    call_command("sf_oauth_refresh", "--due", "--loop")
+
+    assert capsys.readouterr().out == f"renewed: {BATCH}\n"
+    assert fake_salesforce.token_requests - before == BATCH
+    assert SalesforceConnection.objects.due(timezone.now()).count() == len(connections) - BATCH
+    assert PendingRevocation.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -69,17 +69,23 @@ class Command(BaseCommand):
         elif options["loop"]:
             self._loop(options)
         else:
-            self.finish(sweep(), options)
+            self.finish(self._sweep(), options)
 
     def _loop(self, options: Mapping[str, Any]) -> None:
-        chores = (sweep, revoking.revoke_pending, alerts.send_alerts, notices.send_notices, self._daily)
+        chores = (self._sweep, revoking.revoke_pending, alerts.send_alerts, notices.send_notices, self._daily)
         with stopped_by_signals(self.stop):
             while not self.stop.is_set():
                 close_old_connections()  # one that the server dropped since the last pass is opened anew
                 for chore in chores:
-                    if counts := chore():
+                    if not self.stop.is_set() and (counts := chore()):
                         self.report(counts, options)
                 self.stop.wait(options["interval"])
+
+    def _sweep(self) -> Counter[str]:
+        """Claims and refreshes, batch after batch, all that is due now."""
+        counts: Counter[str] = Counter()
+        refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)), is_over=self.stop.is_set)
+        return counts
 
     def _daily(self) -> Counter[str]:
         if timezone.now() < self.next_day:
@@ -88,16 +94,9 @@ class Command(BaseCommand):
         return Counter(pruning.prune()) + dormancy.expire_dormant() + digest.send_digests()
 
 
-def sweep() -> Counter[str]:
-    """Claims and refreshes, batch after batch, all that is due now."""
-    counts: Counter[str] = Counter()
-    refresh_due(lambda ids: counts.update(schedule.refresh_connections(ids)))
-    return counts
-
-
 @contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Lets the pass that runs come to its end: a token that is being rotated would be lost."""
+    """Lets the batch that runs come to its end: a token that is being rotated would be lost."""
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in STOP_SIGNALS}
     try:
         yield
