@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from django_sf_oauth.models import Hold, budget
+from django_sf_oauth.models.due_order import DueOrder
 from django_sf_oauth.services import sweep
 from tests.factories import make_connection, make_user
 
@@ -64,6 +65,17 @@ def test_a_minute_or_a_window_is_claimed_in_advance_and_no_more(
         found.append(claimed())
 
     assert found == expected
+
+
+def test_what_a_rate_holds_back_is_not_taken_for_another_sweep(
+    due: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[DueOrder] = []
+    monkeypatch.setattr(DueOrder, "give_way", met.append)
+    set_rate(settings, "2/m")
+
+    assert claimed() == 2
+    assert met == []
 
 
 def test_a_rate_averages_out(due: None, clock: Clock, settings: Any) -> None:

@@ -26,6 +26,7 @@ class Pace:
         alias: of the database.
         now: by its clock.
         claims_last: how long after each claim it runs out, however long the sweep takes.
+        met_another: called when most of what was tried had just been taken by another sweep.
         monotonic: a clock in seconds.
     """
 
@@ -35,9 +36,11 @@ class Pace:
         *,
         now: datetime,
         claims_last: timedelta,
+        met_another: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._alias, self._now, self._claims_last = alias, now, claims_last
+        self._met_another = met_another
         self._monotonic, self._began = monotonic, monotonic()
         self._rates = _rates()
         self._spent: set[str] = set()
@@ -68,7 +71,10 @@ class Pace:
 
     def _claim(self, ids: Sequence[int]) -> list[int]:
         passed = timedelta(seconds=self._monotonic() - self._began)
-        return claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
+        claimed = claim(self._alias, ids, now=self._now, until=self._now + passed + self._claims_last)
+        if len(claimed) < len(ids) / 2:
+            self._met_another()
+        return claimed
 
 
 def _rates() -> Mapping[str, Rate]:

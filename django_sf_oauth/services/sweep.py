@@ -70,14 +70,11 @@ def claims(*, limit: int = SWEEP, batch: int = BATCH) -> Iterator[list[int]]:
     """
     alias = router.db_for_write(SalesforceConnection)
     now = database_now(alias)
-    pace = Pace(alias, now=now, claims_last=CLAIMED_FOR)
     order = DueOrder(alias, now)
+    pace = Pace(alias, now=now, claims_last=CLAIMED_FOR, met_another=order.give_way)
     due = in_turns(filter(pace.allows, order), limit=limit)
     while chosen := list(islice(due, max(0, min(batch, limit)))):
-        ids = pace.claim(chosen)
-        if len(ids) < len(chosen) / 2:  # another sweep was there, by a moment earlier
-            order.give_way()
-        if ids:
+        if ids := pace.claim(chosen):
             limit -= len(ids)
             yield ids
 
