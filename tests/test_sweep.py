@@ -164,6 +164,13 @@ def test_one_that_somebody_else_has_claimed_meanwhile_is_left_alone() -> None:
     assert (first, taken, list(batches)) == (pks(rows[:2]), pks(rows[2:]), [])
 
 
+def test_one_that_is_asked_for_twice_is_claimed_once() -> None:
+    row = make_connection(**due())
+    now = database_now("default")
+
+    assert claiming.claim("default", [row.pk, row.pk], now=now, until=now + sweep.CLAIMED_FOR) == [row.pk]
+
+
 # Fairness
 
 

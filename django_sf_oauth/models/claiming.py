@@ -32,12 +32,12 @@ def claim(alias: str, ids: Sequence[int], *, now: datetime, until: datetime) -> 
     """Takes those that are still due and free until `until`; of two claims at once, one gets each.
 
     Returns:
-        Those that it got, in the order of `ids`.
+        Those that it got, each once, in the order of `ids`.
     """
     connection = connections[alias]
     at_once = connection.vendor in CLAIM and connection.features.can_return_rows_from_bulk_insert
     got = (_claim_at_once if at_once else _claim_in_two_steps)(alias, ids, now, until)
-    return [pk for pk in ids if pk in got]
+    return [pk for pk in dict.fromkeys(ids) if pk in got]
 
 
 def _claim_at_once(alias: str, ids: Sequence[int], now: datetime, until: datetime) -> set[int]:

@@ -13,6 +13,7 @@ __all__ = ["PAGE", "DueOrder"]
 
 PAGE = 1000  # rows of one reading
 STRETCHES = 8  # of about a page each, that are read in an order by lot
+ROUNDS = 4  # of so many stretches; then it is measured anew how far apart the rows are
 FEW = 20  # rows at its ends tell whether another sweep has begun a stretch, and come to its end
 
 Stretch = tuple[Place, Place]
@@ -43,24 +44,27 @@ class DueOrder:
             if len(rows) < PAGE:
                 return
             place = as_due(rows[-1]).place
-            step = time_between(as_due(rows[0]).place, place)
-            if self._is_crowded and step:
+            # By its later half, since a few that have long been overdue say nothing of what comes.
+            step = 2 * time_between(as_due(rows[PAGE // 2 - 1]).place, place)
+            if self._is_crowded and step > timedelta(0):
                 self._is_crowded = False
                 place = yield from self._mixed(place, step)
 
     def _mixed(self, place: Place, step: timedelta) -> Generator[Due, None, Place]:
         """Goes on by lot until nobody else is ahead. The places are told by the clock: no row is read for them."""
         left: list[Stretch] = []
-        while True:
+        for _ in range(ROUNDS):
             ahead = [place, *(later(place, by=step * number) for number in range(1, STRETCHES + 1))]
             place, before, left = ahead[-1], left, []
             yield from self._by_lot(list(pairwise(ahead)), left)
             yield from self._unfinished(before)
             if not left:
-                return place
+                break
+        yield from self._unfinished(left)
+        return place
 
     def _by_lot(self, stretches: list[Stretch], left: list[Stretch]) -> Iterator[Due]:
-        """What others have begun is `left` to them for a while: they are at work there."""
+        """What others have begun is `left` to them for a while, since they may be at work there."""
         for start, end in random.sample(stretches, len(stretches)):
             first = self._rows.after(start, FEW, before=end)
             if any(map(is_free, first)):
@@ -69,7 +73,7 @@ class DueOrder:
                 left.append((start, end))
 
     def _unfinished(self, stretches: list[Stretch]) -> Iterator[Due]:
-        """What was begun and came to no end; whoever came to the end has taken the middle too."""
+        """What was begun and not ended. Where both ends are taken, what is free between is the next sweep's."""
         for start, end in stretches:
             if any(map(is_free, self._rows.after(start, FEW, before=end, backwards=True))):
                 yield from self._all_of(start, end)

@@ -7,12 +7,13 @@ that an index serves it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 from django.db import connections
+from django.utils import timezone
 
 from django_sf_oauth.grants.contract import WATCHED
 
@@ -50,6 +51,11 @@ AFTER = {
     "sqlite": "(next_refresh_at, id) > (%s, %s)",
     # MariaDB finds no range in a comparison of pairs.
     "mysql": "(next_refresh_at > %s OR (next_refresh_at = %s AND id > %s))",
+}
+BEFORE = {
+    "postgresql": "AND next_refresh_at < (SELECT %s)",  # in brackets, as above
+    "sqlite": "AND next_refresh_at < %s",
+    "mysql": "AND next_refresh_at < %s",
 }
 BACKWARDS = "next_refresh_at DESC, id DESC"
 DUE_TIME = SalesforceConnection._meta.get_field("next_refresh_at")
@@ -101,7 +107,7 @@ class DueRows:
         sql = (
             # What is claimed is told apart and not left out: so it is read in bounded time.
             f"SELECT {COLUMNS}, {IS_FREE} FROM {table(SalesforceConnection, self._connection)}"  # noqa: S608  # no value is in it
-            f" WHERE {IS_DUE[vendor]} AND {AFTER[vendor]} {'AND next_refresh_at < %s' if before else ''}"
+            f" WHERE {IS_DUE[vendor]} AND {AFTER[vendor]} {BEFORE[vendor] if before else ''}"
             f" ORDER BY {BACKWARDS if backwards else 'next_refresh_at, id'} LIMIT {limit}"
         )
         values = [self._now, self._now, *[place.since, *place][-AFTER[vendor].count("%s") :]]
@@ -121,7 +127,9 @@ def later(place: Place, *, by: timedelta) -> Place:
 
 
 def _moment(place: Place) -> datetime:
-    return cast("datetime", DUE_TIME.to_python(place.since))
+    """In UTC if it has a time zone: what is added to it is of the clock that never goes back."""
+    moment = cast("datetime", DUE_TIME.to_python(place.since))
+    return moment.astimezone(UTC) if timezone.is_aware(moment) else moment
 
 
 def moment_for(connection: Any, moment: datetime) -> Any:

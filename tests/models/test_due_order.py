@@ -92,8 +92,7 @@ def test_only_the_next_few_pages_are_mixed_and_then_the_order_is_as_before() -> 
     assert found[:3] == [1, 2, 3]  # which were read before
     mixed = [number for number in found if number > 3]
     assert mixed != sorted(mixed)
-    assert mixed[: WINDOW - 3] != list(range(4, WINDOW + 1))
-    end = 4 + WINDOW  # the steps are as wide as the first page, of which the ends are three seconds apart
+    end = 3 + WINDOW  # the first stretch ends before the seventh
     assert mixed[-(40 - end) :] == list(range(end, 40))
 
 
@@ -101,20 +100,34 @@ def test_only_the_next_few_pages_are_mixed_and_then_the_order_is_as_before() -> 
 def test_what_another_has_begun_comes_after_the_next_few_pages() -> None:
     due = make_due(40)
 
-    found = order_after_a_collision(due, taken=[6, 7])  # the second stretch begins with the sixth
+    found = order_after_a_collision(due, taken=[7, 8])  # the second stretch begins with the seventh
 
-    assert found.index(8) > max(found.index(number) for number in range(9, 21))
-    assert sorted(found) == [1, 2, 3, 4, 5, *range(8, 40)]
+    assert found.index(9) > max(found.index(number) for number in range(11, 27))
+    assert sorted(found) == [*range(1, 7), *range(9, 40)]
 
 
 @pytest.mark.usefixtures("last_first")
 def test_what_another_has_begun_and_ended_is_not_read_again_by_this_sweep() -> None:
     due = make_due(40)
 
-    found = order_after_a_collision(due, taken=[6, 8])
+    found = order_after_a_collision(due, taken=[7, 10])
 
-    assert sorted(found) == [1, 2, 3, 4, 5, *range(9, 40)]
-    assert 7 in numbers(iter(DueOrder("default", database_now("default"))), due)  # the next one sees to it
+    assert sorted(found) == [*range(1, 7), *range(11, 40)]
+    assert 8 in numbers(iter(DueOrder("default", database_now("default"))), due)  # the next one sees to it
+
+
+@pytest.mark.usefixtures("last_first")
+def test_what_is_begun_all_the_way_is_looked_at_by_lot_for_some_rounds_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(due_order, "ROUNDS", 2)
+    due = make_due(60)
+    begun = [number for start in range(7, 3 + 2 * WINDOW, PAGE) for number in (start, start + 1)]
+
+    found = order_after_a_collision(due, taken=begun)
+
+    assert found[-(60 - 3 - 2 * WINDOW) :] == list(range(3 + 2 * WINDOW, 60))
+    assert sorted(found) == [number for number in range(1, 60) if number not in begun]
 
 
 def test_what_fell_due_at_one_moment_is_read_in_order_all_the_same() -> None:
@@ -132,6 +145,7 @@ def test_a_stretch_with_more_than_a_page_is_read_page_by_page() -> None:
 def test_sweeps_at_one_moment_try_less_often_for_what_another_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_order, "PAGE", 10)
     monkeypatch.setattr(due_order, "STRETCHES", 8)
+    random.seed(240)
     due = make_due(240)
 
     in_vain = four_sweeps_in_step(due, monkeypatch)
