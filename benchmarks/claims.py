@@ -18,7 +18,8 @@ from typing import Any
 from uuid import uuid4
 
 from .postgres import server
-from .stampede import DATABASE, database, set_up
+from .stampede import database, set_up
+from .stampede_ways import DATABASE
 from .turns import verdict
 
 PROCESSES, THREADS = 2, 10  # a process for each core of a small machine, to which it keeps, as the docs advise

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .postgres import POSTGRES, server
-from .stampede import DATABASE, database, set_up
+from .stampede import database, set_up
+from .stampede_ways import DATABASE
 from .token_endpoint import TokenEndpoint, first_token, serving
 from .turns import verdict
 

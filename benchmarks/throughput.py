@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from .postgres import POSTGRES, server
-from .stampede import DATABASE, database
+from .stampede import database
+from .stampede_ways import DATABASE
 from .token_endpoint import TokenEndpoint, first_token, serving
 from .turns import verdict
 

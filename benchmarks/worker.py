@@ -10,7 +10,8 @@ from billiard.process import current_process
 from celery import Celery
 from celery.signals import worker_process_init
 
-from .stampede import REDIS, set_up
+from .stampede import set_up
+from .stampede_ways import REDIS
 
 __all__ = ["app"]
 

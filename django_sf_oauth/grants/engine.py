@@ -19,6 +19,7 @@ __all__ = ["Engine"]
 THREADS = 168  # exchanges in flight per process; more wait their turn
 
 Refresh = Callable[..., Outcome]
+See = Callable[[], Grant | None]
 
 
 class Engine:
@@ -44,7 +45,7 @@ class Engine:
         *,
         forced: bool = False,
         ahead: bool = False,
-        seen: Grant | None = None,
+        see: See | None = None,
         patience: float,
     ) -> Outcome:
         """Refreshes, or joins the refresh that is under way.
@@ -52,16 +53,19 @@ class Engine:
         Args:
             key: primary key of the row.
             generation: the one that is to be replaced.
-            forced, ahead, seen: see `Refresher`.
+            forced, ahead: see `Refresher`.
+            see: gives what the caller has read of the row; it is asked by whoever starts the refresh.
             patience: seconds after which the caller gives up waiting; the refresh itself goes on.
         """
-        flight = self.submit(key, generation, forced=forced, ahead=ahead, seen=seen)
-        if not wait([flight], patience).done:
-            return Outcome(kind="unavailable", reason="patience", retry_after=patience)
-        return flight.result()
+        flight = self.submit(key, generation, forced=forced, ahead=ahead, see=see)
+        with suppress(TimeoutError):
+            return flight.result(patience)
+        if flight.done():  # in that moment, or with such an error of its own
+            return flight.result()
+        return Outcome(kind="unavailable", reason="patience", retry_after=patience)
 
     def submit(
-        self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, seen: Grant | None = None
+        self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, see: See | None = None
     ) -> Future[Outcome]:
         """The refresh of this generation, started if it was not."""
         flight = (key, generation, forced, ahead)
@@ -69,7 +73,7 @@ class Engine:
             return self._run_inline(*flight)
         with self._lock:
             if flight not in self._flights:
-                self._flights[flight] = self._threads.submit(self._fly, *flight, seen)
+                self._flights[flight] = self._threads.submit(self._fly, *flight, see() if see else None)
             return self._flights[flight]
 
     def drain(self, timeout: float) -> bool:

@@ -108,7 +108,7 @@ class Refresher:
         if seen.generation != call.generation or not _is_clear(seen):
             return None
         claimed_at = self.clock()  # before the claim: the lease begins no earlier
-        claim = self.store.claim_at_once(seen, lease=get_app(seen.app).timeouts.lease)
+        claim = self.store.claim_at_once(seen, lease=get_app(seen.app).timeouts.lease, urgent=not call.ahead)
         if claim is None:
             # Mostly somebody claims it in this moment, and whoever looks now only keeps them from asking.
             return random.uniform(*BEATEN)  # noqa: S311  # spreads looks; guards nothing
@@ -172,8 +172,9 @@ class Refresher:
             looked = self.clock()
             latest, now = self._look_again(grant), self.clock()
             if not _is_under_way(grant, latest):
-                if _came_to_an_end(grant, latest):
-                    self.pace.learn_between(seen - began, now - began)
+                if latest is not None and _came_to_an_end(grant, latest):
+                    told = None if latest.refreshed_ago is None else now - began - latest.refreshed_ago
+                    self.pace.learn_between(seen - began, now - began, told=told)
                 return latest
             if now >= ends:
                 return latest
@@ -195,7 +196,7 @@ class Refresher:
             return Outcome(kind="unavailable", reason=gate.closed, retry_after=gate.retry_after)
         claimed_at = self.clock()
         try:
-            claim = self.store.claim(grant, lease=get_app(grant.app).timeouts.lease)
+            claim = self.store.claim(grant, lease=get_app(grant.app).timeouts.lease, urgent=not call.ahead)
         except Error as error:
             return self._refused(grant, call, error)
         if claim is None:
@@ -341,9 +342,9 @@ def _is_under_way(before: Grant, now: Grant | None) -> bool:
     return (now.generation, now.lease_owner) == (before.generation, before.lease_owner)
 
 
-def _came_to_an_end(before: Grant, now: Grant | None) -> bool:
+def _came_to_an_end(before: Grant, now: Grant) -> bool:
     """Whether something came of it. Else its owner was killed, which says nothing of how long exchanges take."""
-    return now is not None and (now.lease_left is None or now.generation != before.generation)
+    return now.lease_left is None or now.generation != before.generation
 
 
 def _settled(grant: Grant, call: Call) -> Outcome | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -298,7 +299,7 @@ class SalesforceConnection(GuardedModel):
             return self._is_fresh
         raise_unless_active_user(self)
         patience = get_app(self.app).timeouts.wait
-        outcome = engine.refresh(self.pk, generation, forced=forced, seen=seen_in(self), patience=patience)
+        outcome = engine.refresh(self.pk, generation, forced=forced, see=partial(seen_in, self), patience=patience)
         self.adopt(outcome)
         raise_unless_renewed(outcome, self)
         return self._is_fresh
@@ -326,7 +327,7 @@ class SalesforceConnection(GuardedModel):
         from .store import engine
 
         raise_unless_active_user(self)
-        return engine.submit(self.pk, generation, forced=forced, seen=seen_in(self))
+        return engine.submit(self.pk, generation, forced=forced, see=partial(seen_in, self))
 
     @property
     def _is_fresh(self) -> bool:

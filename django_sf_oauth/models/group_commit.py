@@ -1,8 +1,9 @@
 """One thread a process that writes for all: what comes while it commits goes into its next commit.
 
 A batch so takes one database connection, and a commit for many of its exchanges. An update that comes alone is
-made at once. Where several came together, it waits a moment for as many: of a full batch, who has stored goes
-on to claim the next, and a statement for ten rows takes little more than one for five.
+made at once; by its caller if somebody waits for it, since to wake the thread takes as long as a commit. Where
+several came together, it waits a moment for as many: of a full batch, who has stored goes on to claim the next,
+and a statement for ten rows takes little more than one for five.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Makes updates on one thread, together with those that others ask for in the same moment."""
+    """Makes updates on one thread, or that of a caller, together with those that others ask for in the moment."""
 
     def __init__(self, write: Write, patience: float = PATIENCE) -> None:
         """Makes one; a process needs no more.
@@ -65,17 +66,21 @@ class GroupCommit:
         self._wanted = 1  # how many have to be in the queue for the thread to be woken
         self._company = 0  # how many were there when the last group was taken
         self._runs = False
+        self._is_led = False  # by a caller, who writes while the thread does not run
         self._closed_at = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sf-oauth-commit")
 
-    def update(self, update: RowUpdate) -> bool:
+    def update(self, update: RowUpdate, *, enter: Callable[[], None] | None = None) -> bool:
         """Whether the row was updated, and that is committed.
 
+        `enter`: called before the caller's own thread writes, which it does if nobody else is about to.
         False says nothing of why: somebody has the row locked or has changed it, one of the scopes is held, or
         the database did not answer. If it did not answer in time, the update may still be made: its fence keeps
         that from harming what has been written since.
         """
         waiting = _Waiting(update=update, shape=update.shape)
+        if enter is not None and self._take_the_lead():
+            return self._lead(waiting, enter)
         try:
             self._enqueue(waiting)
         except RuntimeError:
@@ -85,6 +90,20 @@ class GroupCommit:
         except TimeoutError:
             waiting.done.cancel()  # as far as its commit has not begun
             return False
+
+    def _take_the_lead(self) -> bool:
+        with self._came:
+            leads = not self._runs and not self._is_led
+            self._is_led = self._is_led or leads
+            return leads
+
+    def _lead(self, waiting: _Waiting, enter: Callable[[], None]) -> bool:
+        try:
+            enter()
+            self._commit([waiting])
+        finally:
+            self._is_led = False
+        return waiting.done.result()
 
     def _enqueue(self, waiting: _Waiting) -> None:
         with self._came:

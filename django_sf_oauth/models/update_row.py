@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from .columns import Ahead, Rows, column, later, prepared, table
 from .connection import SalesforceConnection
+from .hold import Hold
 
-__all__ = ["LOCK_WAIT", "RowUpdate", "Shape", "bound_lock_waits", "update_row"]
+__all__ = ["LOCK_WAIT", "RowUpdate", "Shape", "bound_lock_waits", "held", "update_free_row", "update_row"]
 
 LOCK_WAIT = 2  # seconds that a claim or a store waits for a row that somebody holds
 
@@ -64,6 +66,31 @@ def update_row(alias: str, update: RowUpdate, *, lock_wait: int | None) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(sql, [*parameters, *more])
         return bool(cursor.rowcount)
+
+
+@sensitive_variables()
+def update_free_row(alias: str, update: RowUpdate) -> bool:
+    """As `update_row` on PostgreSQL, but waits for nobody, and for no hold on one of its scopes to end.
+
+    Returns:
+        Whether there was such a row, which nobody has locked, and no scope was held.
+    """
+    connection = connections[alias]
+    assignments, parameters = _assignments(update, connection)
+    conditions, more = _conditions(update, connection)
+    if update.unless_held:
+        conditions += f" AND NOT EXISTS ({held(connection)})"
+        more += [list(update.unless_held), timezone.now()]
+    rows, pk = table(update.model, connection), column(update.model, "pk", connection)
+    free = f"SELECT {pk} FROM {rows} WHERE {conditions} FOR UPDATE SKIP LOCKED"  # noqa: S608  # no value is in it
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {rows} SET {assignments} WHERE {pk} = ({free})", [*parameters, *more])  # noqa: S608
+        return bool(cursor.rowcount)
+
+
+def held(connection: Any) -> str:
+    """PostgreSQL's query for holds in force; its parameters are scopes, and the moment."""
+    return f"SELECT 1 FROM {table(Hold, connection)} WHERE scope = ANY(%s) AND (until IS NULL OR until > %s)"  # noqa: S608  # likewise
 
 
 def _assignments(update: RowUpdate, connection: Any) -> tuple[str, list[Any]]:

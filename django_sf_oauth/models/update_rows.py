@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from .hold import Hold
-from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_row
+from .update_row import LOCK_WAIT, RowUpdate, bound_lock_waits, update_free_row, update_row
 from .update_statement import update_statement
 
 __all__ = ["update_rows"]
@@ -36,6 +36,8 @@ def update_rows(alias: str, updates: Sequence[RowUpdate]) -> set[Any]:
 
 def _in_one_statement(alias: str, updates: Sequence[RowUpdate], unless_held: Sequence[str]) -> list[Any]:
     connection = connections[alias]
+    if len(updates) == 1:
+        return [update.pk for update in updates if update_free_row(alias, update)]
     sql, parameters = update_statement(updates, unless_held, connection)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)

@@ -17,8 +17,7 @@ from django.utils import timezone
 from django_sf_oauth.fields import Ciphertext
 
 from .columns import Ahead, Rows, column, database_type, later, prepared, table
-from .hold import Hold
-from .update_row import RowUpdate
+from .update_row import RowUpdate, held
 
 __all__ = ["update_statement"]
 
@@ -106,11 +105,9 @@ def _sql(alias: str, model: Rows, fence: Forms, values: Forms, *, asks_for_holds
     conditions = [_condition(name, form, wanted) for name, form in fence]
     assignments = [_assignment(name, form, wanted) for name, form in values]
     if asks_for_holds:
-        holds = table(Hold, connection)
-        held = f"SELECT 1 FROM {holds} WHERE scope = ANY(%s) AND (until IS NULL OR until > %s)"  # noqa: S608  # no value is in it
-        conditions.append(f"NOT EXISTS ({held})")
+        conditions.append(f"NOT EXISTS ({held(connection)})")
     return (
-        f"WITH free AS (SELECT w.* FROM {rows} r JOIN ({wanted.sql()}) w ON r.{pk} = w.pk"  # noqa: S608  # likewise
+        f"WITH free AS (SELECT w.* FROM {rows} r JOIN ({wanted.sql()}) w ON r.{pk} = w.pk"  # noqa: S608  # no value is in it
         f" WHERE {' AND '.join(conditions)} FOR UPDATE OF r SKIP LOCKED)"
         f" UPDATE {rows} u SET {', '.join(assignments)} FROM free w WHERE u.{pk} = w.pk RETURNING u.{pk}"
     )

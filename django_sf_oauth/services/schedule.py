@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -17,7 +18,7 @@ from django.db import Error, connections, router
 from django.utils import timezone
 
 from django_sf_oauth.conf import LONGEST_EXCHANGE
-from django_sf_oauth.grants.contract import WATCHED
+from django_sf_oauth.grants.contract import WATCHED, Grant, Outcome
 from django_sf_oauth.grants.engine import THREADS
 from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models.active_user import active_among
@@ -78,8 +79,7 @@ def refresh_connections(
             elif flights.has_room(deadline - monotonic()):
                 if over:
                     throttle.space("batch", over / len(ids))
-                flight = engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, seen=grant)
-                flights.add(flight, row)
+                flights.add(_submit(grant, forced=forced), row)
             else:
                 counts["postponed"] += 1
     finally:  # also when the rest could not be read
@@ -87,6 +87,10 @@ def refresh_connections(
         if not forced:
             _let_others_go_first(flights.failed)
     return counts + flights.endings
+
+
+def _submit(grant: Grant, *, forced: bool) -> Future[Outcome]:
+    return engine.submit(grant.key, grant.generation, forced=forced, ahead=not forced, see=lambda: grant)
 
 
 def _let_others_go_first(failed: Mapping[datetime, Sequence[int]]) -> None:

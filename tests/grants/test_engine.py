@@ -220,9 +220,30 @@ def test_what_the_caller_has_read_goes_along(exchange: Exchange) -> None:
     read: Any = object()
     exchange.may_end.set()
 
-    engine_on(exchange).submit(1, 7, seen=read).result(SOON)
+    engine_on(exchange).submit(1, 7, see=lambda: read).result(SOON)
 
     assert exchange.seen == [read]
+
+
+def test_only_who_starts_the_refresh_is_asked_what_it_has_read(exchange: Exchange) -> None:
+    engine = engine_on(exchange)
+    flight = engine.submit(1, 7)
+
+    def see() -> Any:
+        pytest.fail("it was asked")
+
+    assert engine.submit(1, 7, see=see) is flight
+
+
+def test_a_timeout_of_the_refresh_itself_is_not_its_callers_patience(exchange: Exchange) -> None:
+    def fail() -> Outcome:
+        raise TimeoutError("of its own")
+
+    exchange.end = fail
+    exchange.may_end.set()
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        engine_on(exchange).refresh(1, 7, patience=SOON)
 
 
 def test_a_refresh_that_the_engine_has_not_noted_lets_its_connections_go_too(exchange: Exchange) -> None:

@@ -53,15 +53,15 @@ class SharedRow(MemoryStore):
         pause("read")
         return super().read(key)
 
-    def claim_at_once(self, grant: Grant, *, lease: float) -> Claim | None:
+    def claim_at_once(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
         pause("claim")
         self.version += 1
-        return super().claim_at_once(grant, lease=lease)
+        return super().claim_at_once(grant, lease=lease, urgent=urgent)
 
-    def claim(self, grant: Grant, *, lease: float) -> Claim | None:
+    def claim(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
         pause("claim")
         self.version += 1
-        return super().claim(grant, lease=lease)
+        return super().claim(grant, lease=lease, urgent=urgent)
 
     def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         pause("store")

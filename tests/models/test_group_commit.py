@@ -275,6 +275,88 @@ def test_a_forked_child_writes_on_a_thread_of_its_own(database: Database) -> Non
     assert commits.update(update(2))
 
 
+def no_op() -> None:
+    pass
+
+
+def test_who_is_alone_and_waited_for_writes_on_its_own_thread(database: Database) -> None:
+    commits = GroupCommit(database)
+    database.may_write.set()
+    entered: list[int] = []
+
+    assert [commits.update(update(pk), enter=lambda: entered.append(len(database.groups))) for pk in (1, 2)] == [
+        True,
+        True,
+    ]
+
+    assert database.threads == {threading.current_thread().name}
+    assert entered == [0, 1]  # each before it writes
+
+
+def test_what_comes_while_somebody_writes_alone_goes_together(
+    database: Database, callers: ThreadPoolExecutor
+) -> None:
+    """Else a hundred that are refreshed at once would take as many connections."""
+    commits = GroupCommit(database)
+    first = callers.submit(commits.update, update(0), enter=no_op)
+    assert database.begun.acquire(timeout=SOON)
+
+    second = callers.submit(commits.update, update(1), enter=no_op)
+    assert database.begun.acquire(timeout=SOON)  # on the thread for all
+    waiting = [callers.submit(commits.update, update(pk), enter=no_op) for pk in (2, 3)]
+    wait_for_queue(commits, 2)
+    database.may_write.set()
+
+    assert all(future.result(SOON) for future in (first, second, *waiting))
+    assert [sorted(group) for group in database.groups] == [[0], [1], [2, 3]]
+    assert len(database.threads) == 2
+
+
+def test_nobody_writes_alone_while_the_thread_for_all_is_there(
+    database: Database, callers: ThreadPoolExecutor
+) -> None:
+    commits = GroupCommit(database)
+    ask_while_busy(commits, database, callers, update(1), update(2))
+
+    assert callers.submit(commits.update, update(3), enter=no_op).result(SOON)
+
+    assert len(database.threads) == 1
+
+
+@pytest.mark.parametrize("where", ["_write", "enter"])
+def test_who_failed_alone_keeps_nobody_from_it(database: Database, where: str) -> None:
+    commits = GroupCommit(database)
+    database.may_write.set()
+
+    def fail() -> None:
+        raise OperationalError
+
+    if where == "enter":
+        with pytest.raises(OperationalError):
+            commits.update(update(1), enter=fail)
+    else:
+        database.errors.append(OperationalError())
+        assert not commits.update(update(1), enter=no_op)
+
+    assert commits.update(update(2), enter=no_op)
+    assert database.threads == {threading.current_thread().name}
+
+
+def test_a_forked_child_does_not_wait_for_who_wrote_alone_in_its_parent(
+    database: Database, callers: ThreadPoolExecutor
+) -> None:
+    commits = GroupCommit(database)
+    in_parent = callers.submit(commits.update, update(1), enter=no_op)
+    assert database.begun.acquire(timeout=SOON)
+
+    commits.start_over()
+    database.may_write.set()
+
+    assert commits.update(update(2), enter=no_op)
+    assert threading.current_thread().name in database.threads
+    assert in_parent.result(SOON)
+
+
 def test_a_process_that_ends_refuses_and_does_not_hang() -> None:
     ended = subprocess.run(  # our own interpreter, our own module
         [sys.executable, "-m", "tests.models.ending"], capture_output=True, text=True, timeout=60, check=True
