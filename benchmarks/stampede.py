@@ -75,18 +75,24 @@ class OpenTime:
 
 
 def work(origin: str, pk: int) -> None:
-    """Answers each line (the name of a way) with how it went."""
+    """Reads its rows and says so; answers the next line, the name of a way, with how that went; and so on.
+
+    A line that is empty comes when all processes have ended a way: who reads meanwhile would take their time.
+    """
     set_up(origin)
     ways = ways_of(origin, pk)
     open_time = OpenTime()
-    rows = load(pk)
     with ThreadPoolExecutor(THREADS) as threads:
+        rows = load(pk)
         say("ready")
         for line in sys.stdin:
-            before = open_time.seconds
-            ended = list(threads.map(timed(ways[line.strip()]), rows))
-            say(json.dumps({"last": max(ended), "open": open_time.seconds - before}))
-            rows = load(pk)
+            if way := line.strip():
+                before = open_time.seconds
+                ended = list(threads.map(timed(ways[way]), rows))
+                say(json.dumps({"last": max(ended), "open": open_time.seconds - before}))
+            else:
+                rows = load(pk)
+                say("ready")
 
 
 def load(pk: int) -> list[SalesforceConnection]:
@@ -139,17 +145,20 @@ class Process:
         self._process.communicate()
 
 
-def most_held(*, start: float, end: float) -> int:
-    """The most connections of the workers that the server saw between so many seconds from now."""
-    with server() as connection:
-        began = time.monotonic()
-        seen = 0
-        while (passed := time.monotonic() - began) < end:
+class Watcher:
+    """Sees how many connections the workers hold while Salesforce is asked, from a connection of its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.most = 0
+
+    def watch(self, started: float) -> None:
+        time.sleep(0.4 * EXCHANGE)  # as long as they begin, they need the processor for themselves
+        while time.monotonic() - started < 0.9 * EXCHANGE:
             count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'"
-            found = connection.execute(count, [DATABASE]).fetchone()
-            seen = max(seen, found[0] if found and passed >= start else 0)
+            found = self._connection.execute(count, [DATABASE]).fetchone()
+            self.most = max(self.most, found[0])
             time.sleep(0.01)
-    return seen
 
 
 def main() -> int:
@@ -163,10 +172,14 @@ def main() -> int:
         workers = [Process(server.url, row.pk) for _ in range(PROCESSES)]
         for worker in workers:
             stack.callback(worker.end)
-        for worker in workers:
-            assert worker.hear() == "ready"
+        expect_ready(workers)
         fake.delay = EXCHANGE
         return show(*measure(fake, server.url, row, workers))
+
+
+def expect_ready(workers: list[Process]) -> None:
+    for worker in workers:
+        assert worker.hear() == "ready"
 
 
 def measure(
@@ -194,25 +207,24 @@ def measure(
 def one_round(way: str, fake: Any, workers: list[Process]) -> Mapping[str, float]:
     fake.expire_access_tokens()
     requests_before = fake.token_requests
-    most = 0
-
-    def watch() -> None:
-        nonlocal most
-        most = most_held(start=0.4 * EXCHANGE, end=0.9 * EXCHANGE)
-
-    watcher = threading.Thread(target=watch)
-    started = time.monotonic()
+    with server() as connection:
+        watcher = Watcher(connection)
+        started = time.monotonic()
+        watching = threading.Thread(target=watcher.watch, args=[started])
+        watching.start()
+        for worker in workers:
+            worker.say(way)
+        told = [json.loads(worker.hear()) for worker in workers]
+        watching.join()
     for worker in workers:
-        worker.say(way)
-    watcher.start()
-    told = [json.loads(worker.hear()) for worker in workers]
-    watcher.join()
-    time.sleep(0.1)  # the workers load their rows again
+        worker.say("")
+    expect_ready(workers)
+    time.sleep(0.1)  # what they closed is closed
     return {
         "seconds": max(one["last"] for one in told) - started,
         "open": sum(one["open"] for one in told),
         "requests": fake.token_requests - requests_before,
-        "held": most,
+        "held": watcher.most,
     }
 
 
