@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -18,9 +18,11 @@ from django.utils import timezone
 from django_sf_oauth.grants.contract import Outcome, Status
 from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.models import SalesforceConnection
+from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.group_commit import KEEP
 from django_sf_oauth.models.holds import stop
 from django_sf_oauth.models.readings import Watched, watched
+from django_sf_oauth.models.update_row import RowUpdate
 from django_sf_oauth.services import batches, schedule, sweep
 from django_sf_oauth.tasks import beat_schedule
 from django_sf_oauth.testing import FakeSalesforce
@@ -513,3 +515,40 @@ def test_a_worker_whose_clock_is_slow_skips_nothing_that_was_claimed(
     monkeypatch.setattr(timezone, "now", lambda: slow)
 
     assert schedule.refresh_connections(pks(rows)) == {"renewed": 2}
+
+
+@pytest.fixture
+def writers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The threads that wrote, in order."""
+    names: list[str] = []
+    write = store_module.commits._write
+
+    def noting(updates: Sequence[RowUpdate]) -> Collection[int]:
+        names.append(threading.current_thread().name.rpartition("_")[0])
+        return write(updates)
+
+    monkeypatch.setattr(store_module.commits, "_write", noting)
+    return names
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_writes_through_one_thread(fake_salesforce: FakeSalesforce, writers: list[str]) -> None:
+    """Else each of its threads would open a connection."""
+    row = connect_one(fake_salesforce, **due())
+
+    schedule.refresh_connections([row.pk])
+
+    assert writers == ["sf-oauth-commit"] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("forced", [False, True])
+def test_what_somebody_waits_for_is_claimed_and_stored_by_the_thread_that_asks(
+    fake_salesforce: FakeSalesforce, writers: list[str], forced: bool
+) -> None:
+    row = connect_one(fake_salesforce)
+    wait_for(lambda: not store_module.commits._runs)  # what another test has left
+
+    row.renew(row.generation, forced=forced)
+
+    assert writers == ["sf-oauth-refresh"] * 2

@@ -7,7 +7,7 @@ import random
 __all__ = ["Pace"]
 
 FIRST = 1.0  # seconds until the first look, at most: exchanges may have become faster than those seen
-LATE = (0.0, 0.015)  # of what is expected: whoever looks too early only keeps the database from storing
+LATE = (0.005, 0.02)  # of what is expected: whoever looks too early only keeps the database from storing
 SHORTEST, LONGEST = 0.003, 0.15  # seconds between two looks after that
 SHARE = 0.3  # of the time that it is overdue, between two looks: so much of it is overslept at most
 MEMORY = 0.2  # weight of the latest exchange, once there were as many as it remembers

@@ -218,7 +218,7 @@ class Refresher:
             return self._give_back(claim)
         took = self.clock() - asked_at
         outcome = self._write_down(claim, answer, claimed_at, took)
-        self.pace.learn(self.clock() - asked_at)  # until it is stored: that is what the others wait for
+        self.pace.learn(self.clock() - asked_at)  # from the lease to the store: so long do the others wait
         self._weigh(claim.grant, gate, answer)
         if outcome is None:
             return 0.0

@@ -672,6 +672,16 @@ def test_who_has_read_the_row_claims_it_without_another_look() -> None:
     assert world.clock.naps == []
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_claim_is_urgent_unless_it_is_made_ahead(ahead: bool, is_read: bool) -> None:
+    world = World(NEW)
+
+    world.refresh(ahead=ahead, seen=read_before(world) if is_read else None)
+
+    assert world.store.urgent == [not ahead]
+
+
 def test_what_was_read_before_another_has_renewed_it_asks_nobody() -> None:
     world = World(NEW)
     seen = read_before(world)
@@ -782,6 +792,29 @@ def waits(world: World, *, took: float, lease: float | None = None, is_told: boo
     assert world.refresh().kind == "renewed"
     world.store.row = grant()
     return world.refresher.pace.expected
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_an_exchange_lasts_from_its_claim_to_its_store(is_read: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for a row that somebody has locked comes before its lease begins."""
+    world = World(NEW)
+    for name, seconds in {"claim": 1.5, "claim_at_once": 1.5, "store": 0.1}.items():
+        monkeypatch.setattr(world.store, name, late(world, getattr(world.store, name), seconds))
+    world.ask.meanwhile = lambda: world.clock.sleep(0.5)
+
+    world.refresh(seen=read_before(world) if is_read else None)
+
+    expected = Pace()
+    expected.learn(0.6)
+    assert world.refresher.pace.expected == pytest.approx(expected.expected)
+
+
+def late(world: World, method: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    def called(*args: Any, **kwargs: Any) -> Any:
+        world.clock.sleep(seconds)
+        return method(*args, **kwargs)
+
+    return called
 
 
 def test_who_waits_learns_how_long_the_others_take() -> None:

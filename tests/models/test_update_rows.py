@@ -128,25 +128,28 @@ def test_values_arrive_as_they_are_whatever_their_type(name: str, values: list[A
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize(
-    ("hold", "expected"),
+    ("scope", "lasts", "is_held"),
     [
-        ({"scope": "all"}, 0),
-        ({"scope": "app:default", "until": timedelta(minutes=1)}, 0),
-        ({"scope": "app:default", "until": timedelta(minutes=-1)}, 2),
-        ({"scope": "app:other"}, 2),
+        ("all", None, True),
+        ("app:default", timedelta(minutes=1), True),
+        ("app:default", timedelta(minutes=-1), False),
+        ("app:other", None, False),
     ],
     ids=["for all", "for a while", "over", "for another app"],
 )
-def test_nothing_is_claimed_while_it_is_held(hold: dict[str, Any], expected: int) -> None:
-    rows = [make_connection() for _ in range(2)]
-    lasts = hold.pop("until", None)
-    Hold.objects.create(**hold, reason="worst day", until=lasts and timezone.now() + lasts)
+def test_nothing_is_claimed_while_it_is_held(
+    scope: str, lasts: timedelta | None, is_held: bool, number: int
+) -> None:
+    rows = [make_connection() for _ in range(number)]
+    until = None if lasts is None else timezone.now() + lasts
+    Hold.objects.create(scope=scope, reason="worst day", until=until)
     updates = [
         RowUpdate(pk=row.pk, values={"reason": "x"}, fence={"generation": 1}, unless_held=SCOPES) for row in rows
     ]
 
-    assert len(update_rows("default", updates)) == expected
+    assert update_rows("default", updates) == (set() if is_held else {row.pk for row in rows})
 
 
 @pytest.mark.django_db
@@ -166,9 +169,20 @@ def test_a_row_that_somebody_has_locked_keeps_nobody_waiting() -> None:
     rows = [make_connection() for _ in range(3)]
 
     with locked(rows[1]):
+        alone = update_rows("default", [update(rows[1])])
         updated = update_rows("default", [update(row) for row in rows])
 
+    assert alone == set()
     assert updated == {rows[0].pk, rows[2].pk}
+
+
+@pytest.mark.django_db
+def test_one_row_is_fenced_as_well() -> None:
+    row = make_connection()
+    SalesforceConnection.objects.filter(pk=row.pk).update(generation=2)
+
+    assert update_rows("default", [update(row)]) == set()
+    assert names() == [row.username]
 
 
 @pytest.mark.django_db(transaction=True)
