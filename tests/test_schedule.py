@@ -535,6 +535,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_batch_writes_through_one_thread(fake_salesforce: FakeSalesforce, writers: list[str]) -> None:
     """Else each of its threads would open a connection."""
     row = connect_one(fake_salesforce, **due())
+    fake_salesforce.delay = 2 * KEEP  # so that this thread has ended by then
 
     schedule.refresh_connections([row.pk])
 
