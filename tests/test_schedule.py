@@ -21,6 +21,7 @@ from django_sf_oauth.models import SalesforceConnection
 from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.group_commit import KEEP
 from django_sf_oauth.models.holds import stop
+from django_sf_oauth.models.own_connections import MOST
 from django_sf_oauth.models.readings import Watched, watched
 from django_sf_oauth.models.update_row import RowUpdate
 from django_sf_oauth.services import batches, schedule, sweep
@@ -543,13 +544,25 @@ def test_a_batch_writes_through_one_thread(fake_salesforce: FakeSalesforce, writ
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("forced", [False, True])
-def test_what_somebody_waits_for_is_claimed_and_stored_by_the_thread_that_asks(
-    fake_salesforce: FakeSalesforce, writers: list[str], forced: bool
+@pytest.mark.parametrize(
+    ("places", "claims_on"),
+    [(MOST, "sf-oauth-refresh"), (0, "sf-oauth-commit")],
+    ids=["alone", "while all places are taken"],
+)
+def test_what_somebody_waits_for_is_claimed_by_the_thread_that_asks(
+    fake_salesforce: FakeSalesforce,
+    writers: list[str],
+    places: int,
+    claims_on: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """What is then stored has to survive a server that is gone without a word."""
     row = connect_one(fake_salesforce)
+    fake_salesforce.delay = 2 * KEEP
     wait_for(lambda: not store_module.commits._runs)  # what another test has left
+    monkeypatch.setattr(store_module.commits, "_ended_at", 0.0)
+    monkeypatch.setattr(store_module.own_connections, "_places", threading.BoundedSemaphore(places))
 
-    row.renew(row.generation, forced=forced)
+    row.renew(row.generation)
 
-    assert writers == ["sf-oauth-refresh"] * 2
+    assert writers == [claims_on, "sf-oauth-commit"]

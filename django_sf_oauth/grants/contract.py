@@ -56,8 +56,6 @@ class Grant:
     """Seconds until the lease ends, negative once it has; None when nobody took it."""
     last_used_at: datetime | None = None
     last_refreshed_at: datetime | None = None
-    refreshed_ago: float | None = None
-    """Seconds since then, where this machine's clock agrees with that of who stored; None if it never was."""
     told_lifetime: timedelta | None = None
     learned_lifetime: timedelta | None = None
     refresh_load: float = 0.0
@@ -79,8 +77,6 @@ class Claim:
     owner: UUID
     in_doubt: bool
     """As of the moment of the claim: a lease that ended without a word counts."""
-    urgent: bool = False
-    """Somebody waits for the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,10 +140,8 @@ class GrantStore(Protocol):
         """
         ...
 
-    def claim(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
+    def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         """Takes the lease (seconds), in a commit of its own; None when somebody has or had it since the reading.
-
-        `urgent`: as in `claim_at_once`.
 
         Raises:
             DatabaseError: the row could not be written in bounded time; nothing was spent.

@@ -7,12 +7,12 @@ import random
 __all__ = ["Pace"]
 
 FIRST = 1.0  # seconds until the first look, at most: exchanges may have become faster than those seen
-LATE = (0.005, 0.02)  # of what is expected: whoever looks too early only keeps the database from storing
+LATE = (0.005, 0.025)  # of what is expected: whoever looks too early only keeps the database from storing
 SHORTEST, LONGEST = 0.003, 0.15  # seconds between two looks after that
 SHARE = 0.3  # of the time that it is overdue, between two looks: so much of it is overslept at most
-MEMORY = 0.2  # weight of the latest exchange, once there were as many as it remembers
-# Of what is expected, what a waiter may learn of one exchange: where clocks differ, nobody sees how much too late
-# a look was, and one exchange that hung must not keep the waiters of the next hundred asleep.
+MEMORY = 0.2  # weight of the latest exchange
+# Of what is expected, what a waiter may learn of one exchange: nobody sees how much too late a look was, and one
+# exchange that hung must not keep the waiters of the next hundred asleep.
 FASTER, SLOWER = 0.92, 1.3
 
 
@@ -22,21 +22,14 @@ class Pace:
     def __init__(self, expected: float = 0.2) -> None:
         """`expected`: seconds that it takes, until one has been seen."""
         self.expected = expected
-        self._weight = 1.0  # of what is expected, beside which the first exchange has as much
 
     def learn(self, seconds: float) -> None:
-        self._weight = max(MEMORY, self._weight / (1 + self._weight))
-        self.expected = max(SHORTEST, self.expected + (seconds - self.expected) * self._weight)
+        self.expected = max(SHORTEST, self.expected + (seconds - self.expected) * MEMORY)
 
-    def learn_between(self, earliest: float, latest: float, *, told: float | None = None) -> None:
-        """Learns from an exchange that ended, to a waiter's knowledge, between so many seconds and so many.
-
-        `told`: after how many the row says that it ended, which can only be true if it lies between them.
-        """
-        ended = max(self.expected * FASTER, earliest)
-        if told is not None and earliest <= told <= latest:
-            ended = told
-        self.learn(min(ended, self.expected * SLOWER, latest))
+    def learn_between(self, earliest: float, latest: float) -> None:
+        """Learns from an exchange that ended, to a waiter's knowledge, between so many seconds and so many."""
+        longest = min(earliest, self.expected * SLOWER)
+        self.learn(min(max(self.expected * FASTER, longest), latest))
 
     def pause(self, under_way: float) -> float:
         """Seconds to sleep before the next look at an exchange that has been under way for so many."""

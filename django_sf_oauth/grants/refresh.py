@@ -172,9 +172,8 @@ class Refresher:
             looked = self.clock()
             latest, now = self._look_again(grant), self.clock()
             if not _is_under_way(grant, latest):
-                if latest is not None and _came_to_an_end(grant, latest):
-                    told = None if latest.refreshed_ago is None else now - began - latest.refreshed_ago
-                    self.pace.learn_between(seen - began, now - began, told=told)
+                if _came_to_an_end(grant, latest):
+                    self.pace.learn_between(seen - began, now - began)
                 return latest
             if now >= ends:
                 return latest
@@ -196,7 +195,7 @@ class Refresher:
             return Outcome(kind="unavailable", reason=gate.closed, retry_after=gate.retry_after)
         claimed_at = self.clock()
         try:
-            claim = self.store.claim(grant, lease=get_app(grant.app).timeouts.lease, urgent=not call.ahead)
+            claim = self.store.claim(grant, lease=get_app(grant.app).timeouts.lease)
         except Error as error:
             return self._refused(grant, call, error)
         if claim is None:
@@ -342,9 +341,9 @@ def _is_under_way(before: Grant, now: Grant | None) -> bool:
     return (now.generation, now.lease_owner) == (before.generation, before.lease_owner)
 
 
-def _came_to_an_end(before: Grant, now: Grant) -> bool:
+def _came_to_an_end(before: Grant, now: Grant | None) -> bool:
     """Whether something came of it. Else its owner was killed, which says nothing of how long exchanges take."""
-    return now.lease_left is None or now.generation != before.generation
+    return now is not None and (now.lease_left is None or now.generation != before.generation)
 
 
 def _settled(grant: Grant, call: Call) -> Outcome | None:

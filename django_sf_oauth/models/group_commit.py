@@ -1,9 +1,9 @@
 """One thread a process that writes for all: what comes while it commits goes into its next commit.
 
 A batch so takes one database connection, and a commit for many of its exchanges. An update that comes alone is
-made at once; by its caller if somebody waits for it, since to wake the thread takes as long as a commit. Where
-several came together, it waits a moment for as many: of a full batch, who has stored goes on to claim the next,
-and a statement for ten rows takes little more than one for five.
+made at once; by its caller, if it is urgent, since to wake the thread takes as long as a commit. Where several
+came together, it waits a moment for as many: of a full batch, who has stored goes on to claim the next, and
+a statement for ten rows takes little more than one for five.
 """
 
 from __future__ import annotations
@@ -67,20 +67,21 @@ class GroupCommit:
         self._company = 0  # how many were there when the last group was taken
         self._runs = False
         self._is_led = False  # by a caller, who writes while the thread does not run
-        self._closed_at = 0.0
+        self._ended_at = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sf-oauth-commit")
 
-    def update(self, update: RowUpdate, *, enter: Callable[[], None] | None = None) -> bool:
+    def update(self, update: RowUpdate, *, enter: Callable[[], bool] | None = None) -> bool:
         """Whether the row was updated, and that is committed.
 
-        `enter`: called before the caller's own thread writes, which it does if nobody else is about to.
+        `enter`: says whether the caller's own thread may write, which it does then if nobody else does or just
+        did. It waits as long as the database lets it: what must not be lost is left to the thread.
         False says nothing of why: somebody has the row locked or has changed it, one of the scopes is held, or
         the database did not answer. If it did not answer in time, the update may still be made: its fence keeps
         that from harming what has been written since.
         """
         waiting = _Waiting(update=update, shape=update.shape)
-        if enter is not None and self._take_the_lead():
-            return self._lead(waiting, enter)
+        if enter is not None and self._take_the_lead(enter):
+            return self._lead(waiting)
         try:
             self._enqueue(waiting)
         except RuntimeError:
@@ -91,18 +92,19 @@ class GroupCommit:
             waiting.done.cancel()  # as far as its commit has not begun
             return False
 
-    def _take_the_lead(self) -> bool:
+    def _take_the_lead(self, enter: Callable[[], bool]) -> bool:
         with self._came:
-            leads = not self._runs and not self._is_led
-            self._is_led = self._is_led or leads
-            return leads
+            if self._runs or self._is_led or time.monotonic() - self._ended_at < KEEP:
+                return False
+            self._is_led = enter()
+            return self._is_led
 
-    def _lead(self, waiting: _Waiting, enter: Callable[[], None]) -> bool:
+    def _lead(self, waiting: _Waiting) -> bool:
         try:
-            enter()
             self._commit([waiting])
         finally:
-            self._is_led = False
+            with self._came:
+                self._is_led, self._ended_at = False, time.monotonic()
         return waiting.done.result()
 
     def _enqueue(self, waiting: _Waiting) -> None:
@@ -115,7 +117,7 @@ class GroupCommit:
                 self._came.notify()
 
     def _run(self) -> None:
-        keep = KEEP if time.monotonic() - self._closed_at < KEEP else LINGER
+        keep = KEEP if time.monotonic() - self._ended_at < KEEP else LINGER
         while group := self._next_group(keep):
             if wanted := [waiting for waiting in group if waiting.done.set_running_or_notify_cancel()]:
                 self._commit(wanted)
@@ -132,7 +134,7 @@ class GroupCommit:
             self._company = len(self._queue)
             if not self._queue:
                 self._runs = False
-                self._closed_at = time.monotonic()
+                self._ended_at = time.monotonic()
                 return []
             first: dict[Any, _Waiting] = {}
             for waiting in self._queue:

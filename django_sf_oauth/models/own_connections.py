@@ -1,7 +1,8 @@
 """How many threads of a process have a database connection of their own at a time.
 
-What can be done with others goes through one connection. The rest (looks, flags, rows that somebody has locked) is
-done by each thread alone, and a hundred that fail at once must not take all the connections that a server has.
+What can be done with others goes through one connection. The rest (looks, flags, rows that somebody has locked, a
+claim that comes alone) is done by each thread alone, and a hundred that fail at once must not take all the
+connections that a server has.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ class OwnConnections:
         """Waits for a place, unless this thread has one."""
         if not self._mine.has_place:
             self._mine.has_place = self._places.acquire(timeout=self._longest_wait)
+
+    def take_if_free(self) -> bool:
+        """Whether this thread has a place now, without waiting for one."""
+        if not self._mine.has_place:
+            self._mine.has_place = self._places.acquire(blocking=False)
+        return self._mine.has_place
 
     @property
     def in_use(self) -> bool:

@@ -22,13 +22,7 @@ from .connection import SalesforceConnection
 
 __all__ = ["Watched", "read", "reading", "renewed", "seen_in", "watched"]
 
-TIMED = {
-    "refreshed_ago",
-    "expires_in",
-    "retry_in",
-    "lease_left",
-    "in_doubt",
-}  # depend on the moment of the reading
+TIMED = {"expires_in", "retry_in", "lease_left", "in_doubt"}  # depend on the moment of the reading
 TOKENS = ("access_token", "refresh_token")
 SHOWN = tuple({field.name for field in fields(Grant)} - TIMED - {"key", *TOKENS})
 READ = frozenset({*SHOWN, *TOKENS, "id"})
@@ -57,7 +51,6 @@ def _grant(key: int, facts: dict[str, Any], lease_left: int | None) -> Grant:
         **facts,
         expires_in=_seconds_until(facts["expires_at"]),
         retry_in=_seconds_until(facts["retry_at"]),
-        refreshed_ago=_seconds_since(facts["last_refreshed_at"]),
         lease_left=None if lease_left is None else lease_left / 1000,
         in_doubt=facts["in_doubt_since"] is not None or (lease_left is not None and lease_left <= 0),
     )
@@ -132,15 +125,10 @@ def renewed(grant: Grant, values: Mapping[str, Any]) -> Grant:
         **{name: values[name] for name in SHOWN if name in values},
         **tokens,
         expires_in=_seconds_until(values["expires_at"]),
-        refreshed_ago=0.0,
         retry_in=0.0,
         lease_left=None,
         in_doubt=False,
     )
-
-
-def _seconds_since(moment: datetime | None) -> float | None:
-    return (timezone.now() - moment).total_seconds() if moment else None
 
 
 def _seconds_until(moment: datetime | None) -> float:

@@ -85,17 +85,13 @@ class RowStore:
         holds.end_tested(scopes)
 
     def claim_at_once(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
-        update = partial(self._update_if_free, urgent=urgent)
-        return _claimed(grant, lease, urgent, update, unless_held=holds.scopes_against(grant))
+        update = partial(commits.update, enter=own_connections.take_if_free) if urgent else commits.update
+        return _claimed(grant, lease, update, unless_held=holds.scopes_against(grant))
 
-    def claim(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
+    def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         if grant.lease_left is not None and grant.lease_left > 0:
             return None
-        return _claimed(grant, lease, urgent, self._update_alone)
-
-    def _update_if_free(self, update: RowUpdate, *, urgent: bool) -> bool:
-        """Together with others; where there are none, on this thread if somebody waits for it."""
-        return commits.update(update, enter=self._enter if urgent else None)
+        return _claimed(grant, lease, self._update_alone)
 
     def _update_alone(self, update: RowUpdate) -> bool:
         self._enter()
@@ -106,7 +102,7 @@ class RowStore:
         if grant.status == Status.ACTIVE and not grant.withheld:
             values = token_values(grant, answer, get_app(grant.app)) | {"generation": grant.generation + 1}
             fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
-            if self._update(RowUpdate(pk=grant.key, values=values, fence=fence), urgent=claim.urgent):
+            if self._update(RowUpdate(pk=grant.key, values=values, fence=fence)):
                 if signals.refreshed.has_listeners(SalesforceConnection):
                     self._enter()
                     _announce(grant.key, took)
@@ -119,8 +115,9 @@ class RowStore:
             self._enter()
             note(before, *reasons)
 
-    def _update(self, update: RowUpdate, *, urgent: bool) -> bool:
-        return (not self.inline() and self._update_if_free(update, urgent=urgent)) or self._update_alone(update)
+    def _update(self, update: RowUpdate) -> bool:
+        """Together with others where that goes, else alone."""
+        return (not self.inline() and commits.update(update)) or self._update_alone(update)
 
     def _store_with_care(self, claim: Claim, answer: TokenAnswer, took: float) -> Grant | None:
         """For a connection that recovers, or whose row has changed while Salesforce was asked."""
@@ -191,7 +188,6 @@ class RowStore:
 def _claimed(
     grant: Grant,
     lease: float,
-    urgent: bool,
     update: Callable[[RowUpdate], bool],
     *,
     unless_held: tuple[str, ...] = (),
@@ -203,7 +199,7 @@ def _claimed(
     fence = {name: getattr(grant, name) for name in MARKS}
     if not update(RowUpdate(pk=grant.key, values=values, fence=fence, unless_held=unless_held)):
         return None
-    return Claim(grant=grant, owner=owner, in_doubt=grant.in_doubt, urgent=urgent)
+    return Claim(grant=grant, owner=owner, in_doubt=grant.in_doubt)
 
 
 def _values_of(verdict: Verdict) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class RowUpdate:
     Attributes:
         values: by field; a sealed field takes ciphertext.
         fence: by field; None is NULL.
-        unless_held: scopes, which a commit of many asks for: whoever writes alone has asked before.
+        unless_held: scopes, for which `update_row` does not ask: its caller has done so.
     """
 
     pk: Any

@@ -212,7 +212,7 @@ def test_to_look_into_many_takes_no_more_connections_than_there_are_places(
     taken: list[str] = []
     monkeypatch.setattr(store_module.own_connections, "take", lambda: taken.append("place"))
     monkeypatch.setattr(store_module, "note", lambda *args: taken.append("note"))
-    monkeypatch.setattr(store_module.commits, "update", lambda update, enter: True)
+    monkeypatch.setattr(store_module.commits, "update", lambda update: True)
     row = make_connection()
     store = RowStore()
     reading = store.read(row.pk)

@@ -73,7 +73,7 @@ class MemoryStore:
     """One row, by the rules of `GrantStore`.
 
     Attributes:
-        urgent: of each claim, whether somebody waits for it.
+        urgent: of each claim at once, whether somebody waits for it.
         vanished: the refresh token is taken away between the reading of the row and its claim.
         errors: are raised by the calls of that name, one each.
     """
@@ -128,13 +128,14 @@ class MemoryStore:
         """On a connection that is not the caller's. What is held is among `gates`."""
         if self.gates or self.row is None or self.lease is not None:
             return None
-        return self._take(grant, lease, urgent)
+        self.urgent.append(urgent)
+        return self._take(grant, lease)
 
-    def claim(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
+    def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         self._opened("claim")
-        return self._take(grant, lease, urgent)
+        return self._take(grant, lease)
 
-    def _take(self, grant: Grant, lease: float, urgent: bool) -> Claim | None:
+    def _take(self, grant: Grant, lease: float) -> Claim | None:
         current = self._seen(self._row())
         taken = self.lease is not None and self.lease.until > self.clock.now
         marks = ("generation", "retry_at", "status", "withheld", "in_doubt")
@@ -142,9 +143,8 @@ class MemoryStore:
             return None
         self.in_doubt = self.in_doubt or self.lease is not None
         self.lease = Lease(uuid4(), self.clock.now + lease)
-        self.urgent.append(urgent)
         claimed = replace(grant, refresh_token=None) if self.vanished else grant
-        return Claim(grant=claimed, owner=self.lease.owner, in_doubt=self.in_doubt, urgent=urgent)
+        return Claim(grant=claimed, owner=self.lease.owner, in_doubt=self.in_doubt)
 
     def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         self._opened("store")
@@ -157,7 +157,6 @@ class MemoryStore:
             access_token=sealed(answer.access_token),
             refresh_token=rotated,
             generation=self.row.generation + 1,
-            refreshed_ago=0.0,
             status=Status.ACTIVE,
             reason="",
         )

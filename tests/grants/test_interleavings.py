@@ -58,10 +58,10 @@ class SharedRow(MemoryStore):
         self.version += 1
         return super().claim_at_once(grant, lease=lease, urgent=urgent)
 
-    def claim(self, grant: Grant, *, lease: float, urgent: bool = False) -> Claim | None:
+    def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         pause("claim")
         self.version += 1
-        return super().claim(grant, lease=lease, urgent=urgent)
+        return super().claim(grant, lease=lease)
 
     def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         pause("store")

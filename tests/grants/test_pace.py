@@ -43,53 +43,11 @@ def test_it_learns_how_long_exchanges_take() -> None:
     ids=["longer", "much longer", "shorter", "nobody knows"],
 )
 def test_a_waiter_learns_as_much_as_it_saw(seen: tuple[float, float], learnt: float) -> None:
-    pace = practised(0.2)
+    pace = Pace(0.2)
 
     pace.learn_between(*seen)
 
     assert pace.expected == pytest.approx(0.2 + (learnt - 0.2) * MEMORY)
-
-
-@pytest.mark.parametrize(
-    ("told", "learnt"),
-    [(0.14, 0.14), (0.12, 0.12), (0.22, 0.22), (0.1, 0.2 * FASTER), (0.23, 0.2 * FASTER), (-30.0, 0.2 * FASTER)],
-    ids=["between", "at once", "at last", "too early", "too late", "by a clock that is wrong"],
-)
-def test_a_waiter_believes_what_the_row_tells_if_it_can_be_true(told: float, learnt: float) -> None:
-    pace = practised(0.2)
-
-    pace.learn_between(0.12, 0.22, told=told)
-
-    assert pace.expected == pytest.approx(0.2 + (learnt - 0.2) * MEMORY)
-
-
-def test_what_hung_is_not_believed_in_whole_even_if_the_row_tells_it() -> None:
-    pace = practised(0.2)
-
-    pace.learn_between(3.0, 4.0, told=3.5)
-
-    assert pace.expected == pytest.approx(0.2 + (0.2 * SLOWER - 0.2) * MEMORY)
-
-
-def practised(seconds: float) -> Pace:
-    """One that has seen many exchanges, which took all the same."""
-    pace = Pace(seconds)
-    for _ in range(10):
-        pace.learn(seconds)
-    return pace
-
-
-def test_the_first_exchanges_weigh_as_much_as_what_was_expected_without_any() -> None:
-    pace = Pace(0.2)
-
-    learnt = []
-    for _ in range(5):
-        pace.learn(1.2)
-        learnt.append(pace.expected)
-
-    assert learnt == pytest.approx(
-        [0.7, 1.2 - 0.5 * 2 / 3, 1.2 - 0.5 / 2, 1.2 - 0.5 * 2 / 5, 1.2 - 0.5 * 2 / 5 * 0.8]
-    )
 
 
 def test_an_exchange_that_took_no_time_leaves_something_to_expect() -> None:

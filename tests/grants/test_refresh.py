@@ -674,11 +674,10 @@ def test_who_has_read_the_row_claims_it_without_another_look() -> None:
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("is_read", [False, True])
-def test_a_claim_is_urgent_unless_it_is_made_ahead(ahead: bool, is_read: bool) -> None:
+def test_a_claim_is_urgent_unless_it_is_made_ahead(ahead: bool) -> None:
     world = World(NEW)
 
-    world.refresh(ahead=ahead, seen=read_before(world) if is_read else None)
+    world.refresh(ahead=ahead, seen=read_before(world))
 
     assert world.store.urgent == [not ahead]
 
@@ -775,18 +774,14 @@ def test_one_that_waits_for_another_goes_by_its_last_look() -> None:
     assert world.store.reads == 1 + len(world.clock.naps) > 6  # one when it began to wait, and one after each nap
 
 
-def waits(world: World, *, took: float, lease: float | None = None, is_told: bool = False) -> float:
-    """One that waits while somebody else's exchange takes so many seconds; gives what it expects afterwards.
-
-    `is_told`: whether the clocks of both agree, so that the row tells when that was.
-    """
+def waits(world: World, *, took: float, lease: float | None = None) -> float:
+    """One that waits while somebody else's exchange takes so many seconds; gives what it expects afterwards."""
     began = world.clock.now
     world.hold_the_lease(lease or get_app("default").timeouts.lease)
 
     def store_in_time() -> None:
         if world.clock.now >= began + took:
-            ago = world.clock.now - began - took
-            world.store.row = grant(generation=2, refreshed_ago=ago if is_told else None)
+            world.store.row = grant(generation=2)
             world.store.lease = None
 
     world.clock.on_sleep = store_in_time
@@ -830,17 +825,6 @@ def test_who_waits_learns_how_long_the_others_take() -> None:
 
     assert expected == pytest.approx(1.0, rel=0.05)
     assert len(world.clock.naps) - before < 12 < looks
-
-
-def test_who_waits_learns_from_the_row_how_much_too_late_it_looked() -> None:
-    world = World()
-    for _ in range(20):
-        waits(world, took=0.3)
-
-    for _ in range(20):
-        expected = waits(world, took=0.2, is_told=True)
-
-    assert expected == pytest.approx(0.2, rel=0.05)
 
 
 def test_who_waits_finds_out_that_the_others_have_become_faster() -> None:

@@ -275,22 +275,42 @@ def test_a_forked_child_writes_on_a_thread_of_its_own(database: Database) -> Non
     assert commits.update(update(2))
 
 
-def no_op() -> None:
-    pass
+def may() -> bool:
+    return True
 
 
-def test_who_is_alone_and_waited_for_writes_on_its_own_thread(database: Database) -> None:
+@pytest.fixture
+def nobody_just_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "KEEP", 0.0)
+
+
+@pytest.mark.usefixtures("nobody_just_wrote")
+def test_who_is_alone_and_urgent_writes_on_its_own_thread(database: Database) -> None:
     commits = GroupCommit(database)
     database.may_write.set()
-    entered: list[int] = []
 
-    assert [commits.update(update(pk), enter=lambda: entered.append(len(database.groups))) for pk in (1, 2)] == [
-        True,
-        True,
-    ]
+    assert [commits.update(update(pk), enter=may) for pk in (1, 2)] == [True, True]
 
     assert database.threads == {threading.current_thread().name}
-    assert entered == [0, 1]  # each before it writes
+
+
+def test_who_may_not_write_itself_leaves_it_to_the_thread(database: Database) -> None:
+    commits = GroupCommit(database)
+    database.may_write.set()
+
+    assert commits.update(update(1), enter=lambda: False)
+
+    assert threading.current_thread().name not in database.threads
+
+
+def test_what_follows_at_once_goes_to_the_thread_which_keeps_its_connection(database: Database) -> None:
+    """Else a process that refreshes twenty a second would open a connection for each."""
+    commits = GroupCommit(database)
+    database.may_write.set()
+
+    assert [commits.update(update(pk), enter=may) for pk in (1, 2, 3)] == [True] * 3
+
+    assert len(database.threads) == 2
 
 
 def test_what_comes_while_somebody_writes_alone_goes_together(
@@ -298,12 +318,12 @@ def test_what_comes_while_somebody_writes_alone_goes_together(
 ) -> None:
     """Else a hundred that are refreshed at once would take as many connections."""
     commits = GroupCommit(database)
-    first = callers.submit(commits.update, update(0), enter=no_op)
+    first = callers.submit(commits.update, update(0), enter=may)
     assert database.begun.acquire(timeout=SOON)
 
-    second = callers.submit(commits.update, update(1), enter=no_op)
+    second = callers.submit(commits.update, update(1), enter=may)
     assert database.begun.acquire(timeout=SOON)  # on the thread for all
-    waiting = [callers.submit(commits.update, update(pk), enter=no_op) for pk in (2, 3)]
+    waiting = [callers.submit(commits.update, update(pk), enter=may) for pk in (2, 3)]
     wait_for_queue(commits, 2)
     database.may_write.set()
 
@@ -318,27 +338,20 @@ def test_nobody_writes_alone_while_the_thread_for_all_is_there(
     commits = GroupCommit(database)
     ask_while_busy(commits, database, callers, update(1), update(2))
 
-    assert callers.submit(commits.update, update(3), enter=no_op).result(SOON)
+    with patch.object(commits, "_ended_at", 0.0):
+        assert callers.submit(commits.update, update(3), enter=may).result(SOON)
 
     assert len(database.threads) == 1
 
 
-@pytest.mark.parametrize("where", ["_write", "enter"])
-def test_who_failed_alone_keeps_nobody_from_it(database: Database, where: str) -> None:
+@pytest.mark.usefixtures("nobody_just_wrote")
+def test_who_failed_alone_keeps_nobody_from_it(database: Database) -> None:
     commits = GroupCommit(database)
     database.may_write.set()
+    database.errors.append(OperationalError())
 
-    def fail() -> None:
-        raise OperationalError
+    assert [commits.update(update(pk), enter=may) for pk in (1, 2)] == [False, True]
 
-    if where == "enter":
-        with pytest.raises(OperationalError):
-            commits.update(update(1), enter=fail)
-    else:
-        database.errors.append(OperationalError())
-        assert not commits.update(update(1), enter=no_op)
-
-    assert commits.update(update(2), enter=no_op)
     assert database.threads == {threading.current_thread().name}
 
 
@@ -346,13 +359,13 @@ def test_a_forked_child_does_not_wait_for_who_wrote_alone_in_its_parent(
     database: Database, callers: ThreadPoolExecutor
 ) -> None:
     commits = GroupCommit(database)
-    in_parent = callers.submit(commits.update, update(1), enter=no_op)
+    in_parent = callers.submit(commits.update, update(1), enter=may)
     assert database.begun.acquire(timeout=SOON)
 
     commits.start_over()
     database.may_write.set()
 
-    assert commits.update(update(2), enter=no_op)
+    assert commits.update(update(2), enter=may)
     assert threading.current_thread().name in database.threads
     assert in_parent.result(SOON)
 

@@ -218,8 +218,7 @@ def test_what_is_stored_is_what_a_reading_shows(row: SalesforceConnection, claim
 
     assert stored is not None
     seen = read(row)
-    stored, seen = (replace(grant, expires_in=0.0, refreshed_ago=0.0) for grant in (stored, seen))
-    assert stored == seen
+    assert replace(stored, expires_in=0.0) == replace(seen, expires_in=0.0)
     assert reveal(stored.refresh_token) == reveal(seen.refresh_token) == "refresh-2"
 
 
