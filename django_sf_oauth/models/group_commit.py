@@ -45,7 +45,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Makes updates on one thread, or that of a caller, together with those that others ask for in the moment."""
+    """Makes updates, on one thread or a caller's, together with those that others ask for in the same moment."""
 
     def __init__(self, write: Write, patience: float = PATIENCE) -> None:
         """Makes one; a process needs no more.

@@ -186,11 +186,7 @@ class RowStore:
 
 
 def _claimed(
-    grant: Grant,
-    lease: float,
-    update: Callable[[RowUpdate], bool],
-    *,
-    unless_held: tuple[str, ...] = (),
+    grant: Grant, lease: float, update: Callable[[RowUpdate], bool], *, unless_held: tuple[str, ...] = ()
 ) -> Claim | None:
     owner = uuid4()
     values: dict[str, Any] = {"lease_owner": owner, "lease_until": Ahead(int(lease * 1000))}
