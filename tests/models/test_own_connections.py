@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -98,3 +99,23 @@ def test_a_forked_child_has_all_places() -> None:
 
     places.take()
     assert is_full(places)
+
+
+def test_a_place_that_is_free_is_taken_and_given_back() -> None:
+    places = OwnConnections(most=1)
+
+    assert [places.take_if_free(), places.take_if_free()] == [True, True]  # it is one place
+    with ThreadPoolExecutor(1) as other:
+        assert not other.submit(places.take_if_free).result(SOON)
+        places.close()
+        assert other.submit(places.take_if_free).result(SOON)
+
+
+def test_who_would_have_to_wait_for_a_place_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = OwnConnections(most=1)
+    taken = Mock(acquire=Mock(return_value=False))
+    monkeypatch.setattr(places, "_places", taken)
+
+    assert not places.take_if_free()
+
+    taken.acquire.assert_called_once_with(blocking=False)
