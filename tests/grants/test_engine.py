@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -227,12 +228,11 @@ def test_what_the_caller_has_read_goes_along(exchange: Exchange) -> None:
 
 def test_only_who_starts_the_refresh_is_asked_what_it_has_read(exchange: Exchange) -> None:
     engine = engine_on(exchange)
-    flight = engine.submit(1, 7)
-
-    def see() -> Any:
-        pytest.fail("it was asked")
+    flight, see = engine.submit(1, 7), Mock()
 
     assert engine.submit(1, 7, see=see) is flight
+
+    see.assert_not_called()
 
 
 def test_a_timeout_of_the_refresh_itself_is_not_its_callers_patience(exchange: Exchange) -> None:
