@@ -30,6 +30,7 @@ from .breaker import FailuresInARow, failures, host_failed
 from .contract import OPEN, Claim, Gate, Grant, GrantStore, Outcome, Status, Verdict
 from .pace import Pace
 from .verdict import CONTENTION, judge
+from .watching import Watching
 
 __all__ = ["Refresher"]
 
@@ -96,11 +97,12 @@ class Refresher:
             seen: what the caller has read of the row, which saves a look at it if nothing has happened since.
         """
         call = Call(key=key, generation=generation, forced=forced, ahead=ahead, started=self.clock())
+        watching = Watching(store=self.store, sleep=self.sleep, clock=self.clock, pace=self.pace)
         outcome = self._at_once(seen, call) if seen else None
         while not isinstance(outcome, Outcome):
             if outcome:
-                self._pause(outcome)
-            outcome = self._step(call)
+                watching.pause(outcome)
+            outcome = self._step(call, watching)
         return outcome
 
     def _at_once(self, seen: Grant, call: Call) -> Outcome | float | None:
@@ -114,17 +116,12 @@ class Refresher:
             return random.uniform(*BEATEN)  # noqa: S311  # spreads looks; guards nothing
         return self._spend(claim, OPEN, call, claimed_at)
 
-    def _pause(self, seconds: float) -> None:
-        if seconds > self.store.keeps_for():
-            self.store.let_go()
-        self.sleep(seconds)
-
-    def _step(self, call: Call) -> Outcome | float:
+    def _step(self, call: Call, watching: Watching) -> Outcome | float:
         """One look at the row, or more while somebody else asks, and what follows; or seconds until the next."""
         try:
             grant = self.store.read(call.key)
             while grant is not None and (left := self._worth_watching(grant, call)) > 0:
-                grant = self._watch(grant, left)
+                grant = watching.watch(grant, left)
         except Error as error:
             return _blind(error)
         if grant is None:
@@ -153,38 +150,6 @@ class Refresher:
                 return grant.retry_in
             return Outcome(kind="unavailable", reason="backing_off", retry_after=grant.retry_in)
         return None
-
-    def _watch(self, grant: Grant, left: float) -> Grant | None:
-        """Sleeps while somebody else asks: until their answer should be there, then in short steps.
-
-        Args:
-            left: seconds until there is nothing to watch any more.
-
-        Returns:
-            The row as it is then.
-        """
-        now = seen = self.clock()  # when it was seen under way last
-        # The lease of a process with other settings may be longer than this one's.
-        began = now - max(0.0, get_app(grant.app).timeouts.lease - (grant.lease_left or 0.0))
-        ends = now + left
-        while True:
-            self._pause(min(self.pace.pause(now - began), ends - now))
-            looked = self.clock()
-            latest, now = self._look_again(grant), self.clock()
-            if not _is_under_way(grant, latest):
-                if _came_to_an_end(grant, latest):
-                    self.pace.learn_between(seen - began, now - began)
-                return latest
-            if now >= ends:
-                return latest
-            seen = looked
-
-    def _look_again(self, grant: Grant) -> Grant | None:
-        try:
-            return self.store.read(grant.key)
-        except Error:
-            self.store.let_go()
-            return self.store.read(grant.key)  # on a fresh connection
 
     def _go(self, grant: Grant, call: Call) -> Outcome | float:
         try:
@@ -332,18 +297,6 @@ def _opens(token: Sealed | None) -> bool:
         return token is not None and bool(token.reveal())
     except TokenUnreadable:
         return False
-
-
-def _is_under_way(before: Grant, now: Grant | None) -> bool:
-    """Whether the lease that was read before is still in force, and nothing has come of it."""
-    if now is None or now.lease_left is None or now.lease_left <= 0:
-        return False
-    return (now.generation, now.lease_owner) == (before.generation, before.lease_owner)
-
-
-def _came_to_an_end(before: Grant, now: Grant | None) -> bool:
-    """Whether something came of it. Else its owner was killed, which says nothing of how long exchanges take."""
-    return now is not None and (now.lease_left is None or now.generation != before.generation)
 
 
 def _settled(grant: Grant, call: Call) -> Outcome | None:
