@@ -102,6 +102,7 @@ class RowStore:
         if grant.status == Status.ACTIVE and not grant.withheld:
             values = token_values(grant, answer, get_app(grant.app)) | {"generation": grant.generation + 1}
             fence = {name: getattr(grant, name) for name in ("generation", "status", "withheld")}
+            fence["lease_owner"] = claim.owner
             if self._update(RowUpdate(pk=grant.key, values=values, fence=fence)):
                 if signals.refreshed.has_listeners(SalesforceConnection):
                     self._enter()
@@ -127,6 +128,8 @@ class RowStore:
                 self._discard(claim, answer, row)
                 return None
             values = token_values(row, answer, get_app(row.app))
+            if _others_may_have_asked(row, claim):
+                values["in_doubt_since"] = row.in_doubt_since or timezone.now()
             _rows().filter(pk=row.pk).update(**values, generation=row.generation + 1)
             stored = _rows().get(pk=row.pk)
             if row.status != Status.ACTIVE or row.withheld:
@@ -228,6 +231,17 @@ def _waits(row: SalesforceConnection, claimed: Grant) -> bool:
     if row.generation == claimed.generation:
         return True
     return row.refresh_token is not None and row.refresh_token.opens_like(claimed.refresh_token)
+
+
+def _others_may_have_asked(row: SalesforceConnection, claim: Claim) -> bool:
+    """Whether somebody spent the same refresh token while this answer waited to be stored, past its lease.
+
+    It may have ended the grant then, and is what a later refusal has to be put down to. Who got an answer has
+    moved the generation on, and shows that it had not.
+    """
+    if row.generation == claim.grant.generation:
+        return row.lease_owner != claim.owner  # theirs, or given back with a verdict
+    return row.lease_owner not in (None, claim.owner)
 
 
 def _alias() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from django_sf_oauth.exceptions import ReconnectRequired
 from django_sf_oauth.models import ConnectionEvent, SalesforceConnection
 from django_sf_oauth.testing import refusals
 from django_sf_oauth.testing.refusals import Said
@@ -58,9 +59,39 @@ def test_an_answer_that_is_stored_late_revives_what_was_flagged_meanwhile(site: 
         assert late.fared() == ["200"]
 
     stored = reload(row)
-    assert (stored.status, stored.reason, stored.generation, stored.in_doubt_since) == ("active", "", 2, None)
+    assert (stored.status, stored.reason, stored.generation) == ("active", "", 2)
+    assert stored.in_doubt_since is not None  # as long as nobody has asked with it
     assert [event.kind for event in ConnectionEvent.objects.order_by("pk")] == ["reconnect_required", "recovered"]
     assert site.asked == {"ok": 1, "invalid_grant": 1}
+    stored.refresh()
+    assert (stored.status, reload(row).in_doubt_since) == ("active", None)
+
+
+@pytest.mark.parametrize("is_told_first", [True, False], ids=["its verdict first", "the answer first"])
+def test_what_is_stored_late_is_in_doubt_as_another_worker_may_have_ended_it(
+    site: Site, row: Row, is_told_first: bool
+) -> None:
+    """Salesforce ends the grant on a replay, and the answer stored late is the newest there is."""
+    site.fake.replay = "II"
+    with site.workers(row, processes=2, threads=1, stops={"answered": 1, "refused": 1}) as (late, other):
+        late.go()
+        late.await_stop("answered")
+        end_the_lease()
+        other.go()
+        other.await_stop("refused")
+        first, second = (other, late) if is_told_first else (late, other)
+        first.go_on()
+        assert first.fared() == ["rotation_lost" if is_told_first else "401"]
+        second.go_on()
+        assert second.fared() == ["401"]
+
+    stored = reload(row)
+    assert (stored.status, stored.generation) == ("active", 2)
+    with pytest.raises(ReconnectRequired) as refused:
+        stored.refresh()
+
+    assert refused.value.code == "rotation_lost"
+    assert {event.reason for event in ConnectionEvent.objects.all()} == {"rotation_lost"}
 
 
 def test_an_answer_that_comes_after_another_worker_has_won_harms_nobody(site: Site, row: Row) -> None:

@@ -152,6 +152,7 @@ class MemoryStore:
             self.discarded.append(answer)
             return None
         rotated = sealed(answer.refresh_token) if answer.refresh_token else self.row.refresh_token
+        is_late = self.lease is None or self.lease.owner != claim.owner
         self.row = replace(
             self.row,
             access_token=sealed(answer.access_token),
@@ -160,7 +161,7 @@ class MemoryStore:
             status=Status.ACTIVE,
             reason="",
         )
-        self.lease, self.in_doubt, self.retry_at = None, False, None
+        self.lease, self.in_doubt, self.retry_at = None, is_late, None
         return self.row
 
     def fail(self, claim: Claim, verdict: Verdict, *, took: float = 0.0) -> Verdict | None:

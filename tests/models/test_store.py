@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -325,6 +325,41 @@ def test_a_stored_answer_is_not_overwritten_by_a_late_one(row: SalesforceConnect
     assert STORE.store(claim, TokenAnswer(access_token="late", refresh_token="late")) is None
     assert reveal(reload(row).refresh_token) == "refresh-2"
     assert not PendingRevocation.objects.exists()
+
+
+def asks(row: SalesforceConnection) -> None:
+    claim_of(row)
+
+
+def is_refused(row: SalesforceConnection) -> None:
+    STORE.fail(claim_of(row), verdict(kind="dead", status=Status.RECONNECT_REQUIRED, in_doubt=True))
+
+
+def is_answered(row: SalesforceConnection) -> None:
+    STORE.store(claim_of(row), NOT_ROTATED)
+
+
+def is_answered_and_asks_again(row: SalesforceConnection) -> None:
+    is_answered(row)
+    asks(row)
+
+
+@pytest.mark.parametrize(
+    ("another", "in_doubt"),
+    [(asks, True), (is_refused, True), (is_answered, False), (is_answered_and_asks_again, True)],
+)
+def test_a_late_answer_is_in_doubt_when_another_may_have_spent_its_token_since(
+    row: SalesforceConnection, claim: Claim, another: Callable[[SalesforceConnection], None], in_doubt: bool
+) -> None:
+    end_the_lease(row)
+    another(row)
+
+    grant = STORE.store(claim, ROTATED)
+
+    stored = reload(row)
+    assert grant is not None
+    assert (grant.in_doubt, stored.in_doubt_since is not None) == (in_doubt, in_doubt)
+    assert (stored.status, stored.lease_owner, reveal(stored.refresh_token)) == ("active", None, "refresh-2")
 
 
 def test_an_answer_whose_commit_was_not_confirmed_is_not_revoked(row: SalesforceConnection, claim: Claim) -> None:
