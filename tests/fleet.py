@@ -12,20 +12,21 @@ from tests.factories import make_connection
 if TYPE_CHECKING:
     from django_sf_oauth.models import SalesforceConnection
     from django_sf_oauth.testing import FakeSalesforce
+    from django_sf_oauth.testing.records import Org
 
 __all__ = ["claim_due", "connect_many", "connect_one"]
 
 
 def connect_many(fake: FakeSalesforce, number: int, **values: Any) -> list[SalesforceConnection]:
-    """So many connections, each of a Django user and a Salesforce user of its own."""
+    """So many connections of one org, each of a Django user and a Salesforce user of its own."""
     return [connect_one(fake, **values) for _ in range(number)]
 
 
-def connect_one(fake: FakeSalesforce, **values: Any) -> SalesforceConnection:
-    user = fake.add_user(f"{next(names)}@acme-outdoor.example")
+def connect_one(fake: FakeSalesforce, org: Org | None = None, **values: Any) -> SalesforceConnection:
+    user = fake.add_user(f"{next(names)}@acme-outdoor.example", org=org)
     tokens = fake.issue(user)
     facts = {
-        "organization_id": fake.org.id,
+        "organization_id": user.org.id,
         "salesforce_user_id": user.id,
         "username": user.username,
         "instance_url": tokens["instance_url"],

@@ -8,26 +8,40 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from typing import NamedTuple
 
 from .contract import Grant, GrantStore, Outcome
 
 __all__ = ["Engine"]
 
 THREADS = 168  # exchanges in flight per process; more wait their turn
+# Seconds; longer than a refresh takes that waits for somebody else's lease first. One that is under way for longer
+# hangs, as on a database that is gone without a word, and must not take all who come later with it. Two at once
+# are safe: the lease lets one of them ask.
+HANGS = 180.0
 
 Refresh = Callable[..., Outcome]
 See = Callable[[], Grant | None]
 
 
+class _Flight(NamedTuple):
+    began: float
+    outcome: Future[Outcome]
+
+
 class Engine:
     """Hands refreshes to helper threads and lets everybody wait for the same one."""
 
-    def __init__(self, store: GrantStore, refresh: Refresh) -> None:
+    def __init__(
+        self, store: GrantStore, refresh: Refresh, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._refresh = refresh
+        self._monotonic = monotonic
         self._start_over()
         with suppress(AttributeError):  # Windows does not fork
             # A forked child has neither its parent's threads nor the answers that they wait for.
@@ -35,7 +49,7 @@ class Engine:
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[tuple[int, int, bool, bool], Future[Outcome]] = {}
+        self._flights: dict[tuple[int, int, bool, bool], _Flight] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sf-oauth-refresh")
 
     def refresh(
@@ -68,13 +82,16 @@ class Engine:
         self, key: int, generation: int, *, forced: bool = False, ahead: bool = False, see: See | None = None
     ) -> Future[Outcome]:
         """The refresh of this generation, started if it was not."""
-        flight = (key, generation, forced, ahead)
+        what = (key, generation, forced, ahead)
         if self._store.inline():
-            return self._run_inline(*flight)
+            return self._run_inline(*what)
         with self._lock:
-            if flight not in self._flights:
-                self._flights[flight] = self._threads.submit(self._fly, *flight, see() if see else None)
-            return self._flights[flight]
+            now = self._monotonic()
+            flight = self._flights.get(what)
+            if flight is None or now - flight.began > HANGS:
+                outcome = self._threads.submit(self._fly, now, *what, see() if see else None)
+                flight = self._flights[what] = _Flight(began=now, outcome=outcome)
+            return flight.outcome
 
     def drain(self, timeout: float) -> bool:
         """Waits until no refresh is under way: an exchange that is killed may have rotated the token already.
@@ -86,8 +103,8 @@ class Engine:
             Whether all have ended.
         """
         with self._lock:
-            flights = list(self._flights.values())
-        return not wait(flights, timeout).not_done
+            outcomes = [flight.outcome for flight in self._flights.values()]
+        return not wait(outcomes, timeout).not_done
 
     def _run_inline(self, key: int, generation: int, forced: bool, ahead: bool) -> Future[Outcome]:
         done: Future[Outcome] = Future()
@@ -97,11 +114,18 @@ class Engine:
             done.set_exception(error)
         return done
 
-    def _fly(self, key: int, generation: int, forced: bool, ahead: bool, seen: Grant | None) -> Outcome:
+    def _fly(
+        self, began: float, key: int, generation: int, forced: bool, ahead: bool, seen: Grant | None
+    ) -> Outcome:
         try:
             return self._refresh(key, generation, forced=forced, ahead=ahead, seen=seen)
         finally:
-            with self._lock:
-                # It is not there if no thread could be started for it, and another one took it later.
-                self._flights.pop((key, generation, forced, ahead), None)
+            self._land(began, (key, generation, forced, ahead))
             self._store.let_go()
+
+    def _land(self, began: float, what: tuple[int, int, bool, bool]) -> None:
+        with self._lock:
+            # It is not there if no thread could be started for it; one that hung has been replaced.
+            flight = self._flights.get(what)
+            if flight is not None and flight.began == began:
+                del self._flights[what]

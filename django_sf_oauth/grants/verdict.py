@@ -9,7 +9,7 @@ from django_sf_oauth.protocol.errors import Actor, Refusal
 from .backoff import full_jitter
 from .contract import Claim, Status, Verdict
 
-__all__ = ["CONTENTION", "judge"]
+__all__ = ["CONTENTION", "judge", "misconfigured"]
 
 CONTENTION = "contention"
 CONTENTION_PAUSE = (0.3, 0.9)  # seconds
@@ -27,7 +27,7 @@ def judge(claim: Claim, refusal: Refusal) -> Verdict:
         case Actor.CUSTOMER_ADMIN:
             return _blocked(claim, refusal)
         case Actor.OPERATOR:
-            return _misconfigured(claim, refusal)
+            return misconfigured(claim, refusal.reason)
         case Actor.NOBODY:
             return _unavailable(claim, refusal)
         case _:
@@ -49,8 +49,9 @@ def _blocked(claim: Claim, refusal: Refusal) -> Verdict:
     )
 
 
-def _misconfigured(claim: Claim, refusal: Refusal) -> Verdict:
-    return Verdict(kind="misconfigured", reason=refusal.reason, in_doubt=claim.in_doubt, retry_in=_pause(claim))
+def misconfigured(claim: Claim, reason: str) -> Verdict:
+    """What to write where Salesforce refuses the app itself, which says nothing of the connection."""
+    return Verdict(kind="misconfigured", reason=reason, in_doubt=claim.in_doubt, retry_in=_pause(claim))
 
 
 def _unavailable(claim: Claim, refusal: Refusal) -> Verdict:

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db import Error, connections, models, router, transaction
+from django.db import Error, models, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -24,6 +24,7 @@ from .event import ConnectionEvent
 from .hold import Hold
 from .holds import CANARY, TRIPPED, is_in_force, put
 from .record import notify, record, record_all
+from .withdrawing import BATCH, withdraw
 
 __all__ = ["LASTS", "RELEASED", "consider", "make_canary_due", "release", "weigh"]
 
@@ -31,7 +32,6 @@ logger = logging.getLogger("django_sf_oauth.holds")
 
 LASTS = timedelta(days=1)
 RELEASED = "released"
-BATCH = 500  # rows of one transaction
 TRIES = 3
 
 Kind = ConnectionEvent.Kind
@@ -121,21 +121,9 @@ def _is_share(app: AppSettings, deaths: int) -> bool:
 
 
 def _withdraw(app: AppSettings, since: datetime) -> None:
-    # Whoever has a row locked withdraws it just now, and many do so at the moment when the guard trips.
-    skip_locked = connections[_alias()].features.has_select_for_update_skip_locked
     flagged = list(_deaths(app, since).values_list("connection_id", flat=True))
-    for start in range(0, len(flagged), BATCH):
-        with transaction.atomic(using=_alias()):
-            rows = _rows().filter(pk__in=flagged[start : start + BATCH], status=Status.RECONNECT_REQUIRED)
-            locked = rows.select_for_update(skip_locked=skip_locked).order_by("pk")
-            ids = list(locked.values_list("pk", flat=True))
-            _rows().filter(pk__in=ids).update(
-                withheld=F("reason"),  # first: MySQL evaluates assignments in order
-                reason="",
-                status=Status.ACTIVE,
-                next_refresh_at=timezone.now() + LASTS,
-            )
-            record_all(list(_rows().filter(pk__in=ids)), Kind.VERDICT_WITHDRAWN)
+    dead = _rows().filter(status=Status.RECONNECT_REQUIRED)
+    withdraw(dead, flagged, withheld=F("reason"), next_refresh_at=timezone.now() + LASTS)
 
 
 def make_canary_due() -> None:

@@ -11,7 +11,7 @@ import os
 import threading
 from contextlib import suppress
 
-from django.db import Error, connections
+from django.db import connections
 
 __all__ = ["MOST", "OwnConnections"]
 
@@ -53,7 +53,7 @@ class OwnConnections:
 
     def close(self) -> None:
         """Closes all connections of this thread, and gives its place back."""
-        with suppress(Error):  # one may be broken already
+        with suppress(Exception):  # one may be broken already; whatever a pool raises, the place is for others
             connections.close_all()
         if self._mine.has_place:
             self._mine.has_place = False

@@ -20,7 +20,7 @@ from django_sf_oauth.grants.engine import Engine
 from django_sf_oauth.grants.refresh import Refresher
 from django_sf_oauth.protocol.tokens import TokenAnswer
 
-from . import fleet_guard, holds
+from . import app_blocks, fleet_guard, holds
 from .columns import Ahead
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
@@ -94,8 +94,10 @@ class RowStore:
         return _claimed(grant, lease, self._update_alone)
 
     def _update_alone(self, update: RowUpdate) -> bool:
-        self._enter()
-        return update_row(_alias(), update, lock_wait=None if self.inline() else LOCK_WAIT)
+        if self.inline():
+            return update_row(_alias(), update)
+        with self._own_commit():
+            return update_row(_alias(), update)
 
     def store(self, claim: Claim, answer: TokenAnswer, *, took: float = 0.0) -> Grant | None:
         grant = claim.grant
@@ -123,7 +125,7 @@ class RowStore:
     def _store_with_care(self, claim: Claim, answer: TokenAnswer, took: float) -> Grant | None:
         """For a connection that recovers, or whose row has changed while Salesforce was asked."""
         with self._own_commit():
-            row = _rows().select_for_update().filter(pk=claim.grant.key).first()
+            row = _for_update(_rows()).filter(pk=claim.grant.key).first()
             if row is None or not _waits(row, claim.grant):
                 self._discard(claim, answer, row)
                 return None
@@ -157,11 +159,13 @@ class RowStore:
         grant = claim.grant
         fence = {"lease_owner": claim.owner, "login_url": grant.login_url}
         with self._own_commit():
-            row = _rows().select_for_update().filter(pk=grant.key, **fence).first()
+            row = _for_update(_rows()).filter(pk=grant.key, **fence).first()
             if row is None:
                 return None
             if verdict.kind == "dead":
                 verdict = fleet_guard.weigh(row, verdict)
+            elif verdict.kind == "blocked":
+                verdict = app_blocks.weigh(row, claim, verdict)
             _rows().filter(pk=row.pk).update(**_values_of(verdict))
             failed = _rows().get(pk=row.pk)
             _tell(failed, grant, verdict, took)
@@ -169,6 +173,8 @@ class RowStore:
             note(grant, "org_changed")
         if verdict.kind == "dead" and not row.withheld:  # what was withheld before has been weighed already
             fleet_guard.consider(failed)
+        if (verdict.kind, verdict.reason) == ("misconfigured", app_blocks.APP_BLOCKED):
+            app_blocks.withdraw_blocks(failed)
         return verdict
 
     def keeps_for(self) -> float:
@@ -250,6 +256,11 @@ def _alias() -> str:
 
 def _rows() -> Rows:
     return SalesforceConnection._base_manager.using(_alias())
+
+
+def _for_update(rows: Rows) -> Rows:
+    """Locked, where that goes beside a caller's transaction that has written something which refers to the row."""
+    return rows.select_for_update(no_key=connections[_alias()].features.has_select_for_no_key_update)
 
 
 def _announce(key: int, took: float) -> None:

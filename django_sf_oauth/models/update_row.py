@@ -49,20 +49,12 @@ class RowUpdate:
 
 
 @sensitive_variables()
-def update_row(alias: str, update: RowUpdate, *, lock_wait: int | None) -> bool:
-    """Updates one row; outside a transaction in a commit of its own.
-
-    Args:
-        lock_wait: seconds that it waits for whoever holds the row.
-
-    Returns:
-        Whether there was such a row.
-    """
+def update_row(alias: str, update: RowUpdate) -> bool:
+    """Updates one row, in the caller's transaction. Returns whether there was such a row."""
     connection = connections[alias]
     assignments, parameters = _assignments(update, connection)
     conditions, more = _conditions(update, connection)
-    before, beside = _bounds(connection, lock_wait)
-    sql = f"{before}UPDATE {table(update.model, connection)} SET {assignments}{beside} WHERE {conditions}"  # noqa: S608  # no value
+    sql = f"UPDATE {table(update.model, connection)} SET {assignments} WHERE {conditions}"  # noqa: S608  # no value is in it
     with connection.cursor() as cursor:
         cursor.execute(sql, [*parameters, *more])
         return bool(cursor.rowcount)
@@ -82,7 +74,7 @@ def update_free_row(alias: str, update: RowUpdate) -> bool:
         conditions += f" AND NOT EXISTS ({held(connection)})"
         more += [list(update.unless_held), timezone.now()]
     rows, pk = table(update.model, connection), column(update.model, "pk", connection)
-    free = f"SELECT {pk} FROM {rows} WHERE {conditions} FOR UPDATE SKIP LOCKED"  # noqa: S608  # no value is in it
+    free = f"SELECT {pk} FROM {rows} WHERE {conditions} FOR NO KEY UPDATE SKIP LOCKED"  # noqa: S608  # no value is in it
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {rows} SET {assignments} WHERE {pk} = ({free})", [*parameters, *more])  # noqa: S608
         return bool(cursor.rowcount)
@@ -117,22 +109,13 @@ def _conditions(update: RowUpdate, connection: Any) -> tuple[str, list[Any]]:
     return " AND ".join(parts), parameters
 
 
-def _bounds(connection: Any, lock_wait: int | None) -> tuple[str, str]:
-    """What bounds the wait for a lock, before the statement and within it.
-
-    Nothing may last longer than a transaction: behind PgBouncer the next one may run in another session.
-    """
-    if lock_wait is None:
-        return "", ""
-    if connection.vendor == "postgresql":
-        setting = f"set_config('lock_timeout', '{lock_wait}s', true)"
-        return f"WITH bounded AS MATERIALIZED (SELECT {setting}) ", " FROM bounded"
-    bound_lock_waits(connection, lock_wait)
-    return "", ""
-
-
 def bound_lock_waits(connection: Any, seconds: int) -> None:
-    """Bounds the waits for locks of the transaction that is open; of the session where there is no such thing."""
+    """Bounds the waits for locks of the transaction that is open; of the session where there is no such thing.
+
+    It is a statement before the one that may wait: PostgreSQL locks the table before it runs any of that, and
+    somebody may build an index. Nothing may last longer than the transaction: behind PgBouncer the next one may
+    run in another session.
+    """
     statement = {
         "postgresql": f"SET LOCAL lock_timeout = '{seconds}s'",
         "mysql": f"SET SESSION innodb_lock_wait_timeout = {seconds}",

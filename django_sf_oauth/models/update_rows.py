@@ -50,7 +50,7 @@ def _in_one_transaction(alias: str, updates: Sequence[RowUpdate], unless_held: S
         if _is_held(alias, unless_held):
             return []
         free = _lock(alias, updates)
-        return [update.pk for update in updates if update.pk in free and update_row(alias, update, lock_wait=None)]
+        return [update.pk for update in updates if update.pk in free and update_row(alias, update)]
 
 
 def _is_held(alias: str, scopes: Sequence[str]) -> bool:

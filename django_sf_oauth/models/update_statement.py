@@ -108,7 +108,7 @@ def _sql(alias: str, model: Rows, fence: Forms, values: Forms, *, asks_for_holds
         conditions.append(f"NOT EXISTS ({held(connection)})")
     return (
         f"WITH free AS (SELECT w.* FROM {rows} r JOIN ({wanted.sql()}) w ON r.{pk} = w.pk"  # noqa: S608  # no value is in it
-        f" WHERE {' AND '.join(conditions)} FOR UPDATE OF r SKIP LOCKED)"
+        f" WHERE {' AND '.join(conditions)} FOR NO KEY UPDATE OF r SKIP LOCKED)"
         f" UPDATE {rows} u SET {', '.join(assignments)} FROM free w WHERE u.{pk} = w.pk RETURNING u.{pk}"
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 from django_sf_oauth.adapters.pool import CONNECTIONS_PER_HOST
 from django_sf_oauth.grants.contract import Outcome
-from django_sf_oauth.grants.engine import THREADS, Engine
+from django_sf_oauth.grants.engine import HANGS, THREADS, Engine
 
 RENEWED = Outcome(kind="renewed")
 SOON = 10.0  # seconds; nothing here takes so long
@@ -255,3 +255,49 @@ def test_a_refresh_that_the_engine_has_not_noted_lets_its_connections_go_too(exc
 
     assert flight.result(SOON) is RENEWED
     assert store.let_go_by == exchange.threads
+
+
+def test_a_refresh_that_hangs_does_not_take_those_with_it_who_come_later(exchange: Exchange) -> None:
+    now = [0.0]
+    some_store: Any = Store()
+    engine = Engine(some_store, exchange, monotonic=lambda: now[0])
+    hangs = engine.submit(1, 7)
+    now[0] = HANGS
+    assert engine.submit(1, 7) is hangs
+
+    now[0] += 1
+    later = engine.submit(1, 7)
+
+    assert later is not hangs
+    assert engine.submit(1, 7) is later
+    exchange.may_end.set()
+    assert [hangs.result(SOON), later.result(SOON)] == [RENEWED] * 2
+
+
+def test_a_refresh_that_hung_may_end_beside_the_one_in_its_place(exchange: Exchange) -> None:
+    now = [0.0]
+    some_store: Any = Store()
+    engine = Engine(some_store, exchange, monotonic=lambda: now[0])
+    first_may_end, hung = threading.Event(), threading.Event()
+
+    def hang() -> Outcome:
+        hung.set()
+        assert first_may_end.wait(SOON)
+        return RENEWED
+
+    exchange.end = hang
+    exchange.may_end.set()
+    hangs = engine.submit(1, 7)
+    assert hung.wait(SOON)
+    exchange.may_end.clear()
+    exchange.end = lambda: RENEWED
+    now[0] = HANGS + 1
+    later = engine.submit(1, 7)
+
+    first_may_end.set()
+    assert hangs.result(SOON) is RENEWED
+
+    assert engine.submit(1, 7) is later  # and is still under way
+    assert len(exchange.calls) == 2
+    exchange.may_end.set()
+    assert later.result(SOON) is RENEWED

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from django_sf_oauth.models.own_connections import OwnConnections
 
@@ -86,6 +86,20 @@ def test_those_that_hang_keep_nobody_out_for_ever() -> None:
         other.submit(places.close).result(SOON)  # it has none to give back
 
     assert is_full(places)
+
+
+def test_a_place_is_given_back_whatever_a_pool_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = OwnConnections(1)
+
+    def use() -> None:
+        places.take()
+        places.close()
+
+    monkeypatch.setattr(connections, "close_all", Mock(side_effect=ValueError("can't return to the pool")))
+    with ThreadPoolExecutor(1) as other:
+        other.submit(use).result(SOON)
+
+    assert not is_full(places)
 
 
 def test_a_forked_child_has_all_places() -> None:

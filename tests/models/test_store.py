@@ -12,7 +12,7 @@ from unittest.mock import MagicMock, Mock, patch
 from uuid import uuid4
 
 import pytest
-from django.db import InterfaceError, connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -29,6 +29,7 @@ from django_sf_oauth.models.token_values import token_values
 from django_sf_oauth.models.update_row import LOCK_WAIT, bound_lock_waits, update_row
 from django_sf_oauth.protocol.tokens import TokenAnswer
 from tests.factories import make_connection
+from tests.models.locking import table_locked
 
 pytestmark = pytest.mark.django_db
 
@@ -636,6 +637,28 @@ def test_a_connection_that_cannot_be_closed_is_let_go_all_the_same(row: Salesfor
         STORE.let_go()
 
     close_all.assert_called_once_with()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only there is a table locked in a transaction")
+@pytest.mark.parametrize("step", ["claim", "store", "fail"])
+def test_the_wait_for_a_table_that_somebody_has_locked_is_bounded(
+    row: SalesforceConnection, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_WAIT", 1)
+    monkeypatch.setattr(store_module.commits, "update", Mock(return_value=False))  # which has patience of its own
+    grant = read(row)
+    claim = claim_of(row) if step != "claim" else None
+    steps: dict[str, Callable[[Any], object]] = {
+        "claim": lambda claim: STORE.claim(grant, lease=LEASE),
+        "store": lambda claim: STORE.store(claim, ROTATED),
+        "fail": lambda claim: STORE.fail(claim, verdict()),
+    }
+
+    with table_locked(), pytest.raises(OperationalError):
+        steps[step](claim)
+
+    STORE.let_go()
 
 
 @pytest.mark.parametrize(

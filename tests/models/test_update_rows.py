@@ -18,7 +18,7 @@ from django_sf_oauth.models.columns import Ahead
 from django_sf_oauth.models.update_row import RowUpdate
 from django_sf_oauth.models.update_rows import update_rows
 from tests.factories import make_connection
-from tests.models.locking import locked
+from tests.models.locking import locked, referred_to
 
 SOON = 30.0  # seconds; nothing here takes so long
 SCOPES = ("all", "app:default")
@@ -174,6 +174,19 @@ def test_a_row_that_somebody_has_locked_keeps_nobody_waiting() -> None:
 
     assert alone == set()
     assert updated == {rows[0].pk, rows[2].pk}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="elsewhere it has to wait for such a transaction")
+def test_a_row_is_updated_beside_a_transaction_that_refers_to_it(number: int) -> None:
+    """As that of a request, which has written a line of its own about a connection."""
+    rows = [make_connection() for _ in range(number)]
+
+    with referred_to(rows[0]):
+        updated = update_rows("default", [update(row) for row in rows])
+
+    assert updated == {row.pk for row in rows}
 
 
 @pytest.mark.django_db
