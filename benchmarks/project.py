@@ -35,10 +35,10 @@ def set_up(database: Mapping[str, Any], *, keys: Sequence[str] = ("benchmark-key
 
 
 @contextmanager
-def project() -> Iterator[Path]:
-    """Sets Django up on SQLite, with tables; gives a folder that is gone afterwards."""
+def project(**app: Any) -> Iterator[Path]:
+    """Sets Django up on SQLite, with tables, as `set_up`; gives a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        set_up({"ENGINE": "django.db.backends.sqlite3", "NAME": f"{folder}/db.sqlite3"})
+        set_up({"ENGINE": "django.db.backends.sqlite3", "NAME": f"{folder}/db.sqlite3"}, **app)
         from django.core.management import call_command
         from django.db import connections
 

@@ -11,6 +11,7 @@ from .conf import get_app
 from .exceptions import ConfigurationError, TemporarilyUnavailable
 from .protocol.api import read_api_failure
 from .protocol.hosts import join_instance_url, same_origin
+from .trust import raise_unless_trusted
 
 try:
     import httpx2
@@ -55,7 +56,9 @@ class AsyncConnectionAuth(httpx2.Auth):
         # Before the token is read: with another task's refresh in between, a refusal of the old token would be
         # taken for one of the new, and lead to another refresh.
         generation, instance_url = connection.generation, connection.instance_url
-        request.headers["Authorization"] = f"Bearer {await connection.abearer()}"
+        token = await connection.abearer()
+        raise_unless_trusted(instance_url, connection.app)
+        request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if not await _is_expired(response, instance_url):
             return

@@ -17,6 +17,7 @@ from .conf import get_app
 from .exceptions import ConfigurationError, TemporarilyUnavailable
 from .protocol.api import read_api_failure
 from .protocol.hosts import join_instance_url, origin_of, same_origin
+from .trust import raise_unless_trusted
 
 if TYPE_CHECKING:
     from simple_salesforce import Salesforce
@@ -62,7 +63,9 @@ class ConnectionAuth(AuthBase):
             # Before the token is read: with another thread's refresh in between, the hook would hold the new
             # generation for the refused one, and refresh again.
             request.hooks["response"].append(_Renewal(connection))
-            request.headers["Authorization"] = f"Bearer {connection.bearer()}"
+            token = connection.bearer()
+            raise_unless_trusted(connection.instance_url, connection.app)
+            request.headers["Authorization"] = f"Bearer {token}"
         return request
 
 
@@ -157,6 +160,7 @@ class Client(LeanSession):
 
         Raises:
             ReconnectRequired, AccessBlocked, NotConnected: the connection cannot be used.
+            ConfigurationError: the settings no longer trust the instance (code ``untrusted_host``).
             TemporarilyUnavailable: an expired token could not be renewed now, or the body could not be resent.
         """
         app = get_app(self.connection.app)

@@ -155,6 +155,15 @@ def test_the_token_goes_to_no_other_origin(url: str) -> None:
     assert (wire.tokens, held.refused) == ([None], [])
 
 
+def test_an_instance_that_is_trusted_no_more_gets_no_token() -> None:
+    wire = Wire()
+
+    with pytest.raises(ConfigurationError) as caught:
+        with_client(Held(instance_url="https://crm.example"), wire, lambda client: client.get("query"))
+
+    assert (caught.value.code, wire.urls) == ("untrusted_host", [])
+
+
 @pytest.mark.parametrize("path", ["//evil.example/x", "/\\evil.example", "https://a@evil.example/"])
 def test_a_path_that_could_mean_another_host_is_refused(path: str) -> None:
     wire = Wire()

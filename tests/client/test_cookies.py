@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from requests.adapters import HTTPAdapter
@@ -23,8 +24,10 @@ def own_pool() -> Iterator[None]:
 
 
 @pytest.fixture
-def org() -> Iterator[HostileServer]:
+def org(settings: Any) -> Iterator[HostileServer]:
     with serving(replying(answer(200, b"{}", headers={"Set-Cookie": "BrowserId=of-this-org; Path=/"}))) as server:
+        trusted = {"TRUSTED_HOSTS": [server.url.partition("://")[2]]}
+        settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, **trusted}
         yield server
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import requests
 from django.test import override_settings
 
 from django_sf_oauth.client import ConnectionAuth
+from django_sf_oauth.exceptions import ConfigurationError
 
 from .conftest import Plug
 from .wire import EXPIRED, INSTANCE, OK, Held, client_of
@@ -56,6 +58,20 @@ def test_the_token_goes_to_no_other_origin(plug: Plug, url: str) -> None:
 
     assert wire.tokens == [None, None]
     assert held.refused == []
+
+
+def test_an_instance_that_is_trusted_no_more_gets_no_token(plug: Plug, settings: Any) -> None:
+    """As when a site moves from a fake on loopback to Salesforce, and keeps its rows."""
+    wire = plug(OK)
+    client = client_of(Held(instance_url="https://crm.example"))
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TRUSTED_HOSTS": ["crm.example"]}
+    client.get("query")
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TRUSTED_HOSTS": []}
+
+    with pytest.raises(ConfigurationError) as caught:
+        client.get("query")
+
+    assert (caught.value.code, len(wire.urls)) == ("untrusted_host", 1)
 
 
 @pytest.mark.parametrize(

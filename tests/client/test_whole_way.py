@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -113,8 +114,9 @@ def test_simple_salesforce_reads_a_query_with_a_dead_access_token(
     assert fake_salesforce.token_requests == 1
 
 
-def test_simple_salesforce_reaches_an_instance_on_loopback(plug: Plug) -> None:
+def test_simple_salesforce_reaches_an_instance_on_loopback(plug: Plug, settings: Any) -> None:
     """It writes https whatever the URL says; a fake on a local port has none."""
+    settings.SALESFORCE_OAUTH = {**settings.SALESFORCE_OAUTH, "TRUSTED_HOSTS": ["127.0.0.1:8001"]}
     wire = plug((200, '{"totalSize": 0}'))
     row = make_connection(instance_url="http://127.0.0.1:8001")
 
