@@ -284,7 +284,8 @@ def check_mails(**kwargs: Any) -> list[CheckMessage]:
 def _links(apps: Sequence[AppSettings]) -> Found:
     if silent := [app.alias for app in apps if app.notify_users and not app.site_url]:
         message = (
-            f"SITE_URL is not set: no user of {', '.join(silent)} is told by mail when a connection needs them."
+            f"SITE_URL is not set: no user of the connected app {', '.join(silent)}"
+            " is told by mail when a connection needs them."
         )
         yield _warning(20, message, "Set it, as https://crm.example.com; or set NOTIFY_USERS to False.")
 

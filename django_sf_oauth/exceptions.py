@@ -18,7 +18,7 @@ No token, secret, code, verifier or response body ever enters ``args``, ``repr``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
@@ -69,6 +69,10 @@ class ConfigurationError(SalesforceOAuthError, ImproperlyConfigured):
 
     code = "misconfigured"
     default_message = "This site is not set up correctly for Salesforce. Its operator has to mend it."
+
+    def __init__(self, message: str = "", *, code: str = "", **about: Any) -> None:
+        # It is the operator who reads it, in a traceback, and the code is all that tells them what to mend.
+        super().__init__(message or (code and f"{self.default_message} ({code})"), code=code, **about)
 
 
 class NotConnected(SalesforceOAuthError):

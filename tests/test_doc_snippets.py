@@ -72,6 +72,7 @@ def project(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a page may take for granted of the project that it speaks of."""
     monkeypatch.setenv("SALESFORCE_CLIENT_ID", "3MVG9.of.the.environment")
     monkeypatch.setenv("SALESFORCE_CLIENT_SECRET", "of-the-environment")
+    monkeypatch.setenv("FERNET_KEYS", "of-the-environment-and-long-enough-to-be-a-key")
     return {"__name__": "page", "INSTALLED_APPS": [], "MIDDLEWARE": [], "DATABASES": {"default": {}}}
 
 

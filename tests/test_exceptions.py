@@ -48,6 +48,13 @@ def test_an_error_speaks_to_programs_and_to_people_by_itself(error: Any) -> None
     assert raised.connection_id is None
 
 
+def test_an_operator_reads_the_code_of_what_to_mend_and_a_user_does_not() -> None:
+    error = ConfigurationError(code="untrusted_host")
+
+    assert str(error) == f"{ConfigurationError.default_message} (untrusted_host)"
+    assert error.user_message == ConfigurationError.default_message
+
+
 @every_error
 def test_only_what_passes_by_itself_is_retryable(error: Any) -> None:
     assert error.retryable is (error is TemporarilyUnavailable)
