@@ -24,7 +24,8 @@ from django_sf_oauth.models import ConnectionEvent, PendingRevocation, Salesforc
 from django_sf_oauth.models import store as store_module
 from django_sf_oauth.models.store import engine
 from django_sf_oauth.testing import FakeSalesforce
-from tests.races.site import SOON, Site, open_site, reload, wait_for
+from tests.races.discretion import discreet_site
+from tests.races.site import SOON, Site, reload, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,8 +41,8 @@ sqlite_only = pytest.mark.skipif(
 
 
 @pytest.fixture
-def site(settings: Any) -> Iterator[Site]:
-    with open_site(settings) as site:
+def site(settings: Any, caplog: pytest.LogCaptureFixture) -> Iterator[Site]:
+    with discreet_site(settings, caplog) as site:
         yield site
 
 
