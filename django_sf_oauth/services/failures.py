@@ -93,7 +93,7 @@ FAILURES: Mapping[str, Failure] = {
         happened=_("Salesforce did not let this site in, because its app is blocked in your organization."),
         mend=_(
             "Your Salesforce administrator can unblock it in Setup, under Connected Apps OAuth Usage. "
-            "After that, begin again."
+            "After that, try again."
         ),
         status=403,
     ),
@@ -102,7 +102,7 @@ FAILURES: Mapping[str, Failure] = {
         happened=_("Your Salesforce administrator decides who may use this app, and you are not among them yet."),
         mend=_(
             "Your Salesforce administrator can add your profile or a permission set to the app in Setup, under "
-            "Manage Connected Apps. After that, begin again."
+            "Manage Connected Apps. After that, try again."
         ),
         status=403,
     ),
@@ -148,13 +148,13 @@ FAILURES: Mapping[str, Failure] = {
     "inactive_user": Failure(
         title=_("Your Salesforce user is not active"),
         happened=_("Salesforce says that this user is deactivated or frozen."),
-        mend=_("Your Salesforce administrator can activate it. After that, begin again."),
+        mend=_("Your Salesforce administrator can activate it. After that, try again."),
         status=403,
     ),
     "inactive_org": Failure(
         title=_("Your Salesforce organization is not active"),
         happened=_("Salesforce says that this organization is locked or has expired."),
-        mend=_("Your Salesforce administrator can clear it up with Salesforce. After that, begin again."),
+        mend=_("Your Salesforce administrator can clear it up with Salesforce. After that, try again."),
         status=403,
     ),
     "ip_restricted": Failure(
@@ -164,7 +164,7 @@ FAILURES: Mapping[str, Failure] = {
         ),
         mend=_(
             "Your Salesforce administrator can relax the IP restrictions of the app in Setup, under Manage "
-            "Connected Apps. After that, begin again."
+            "Connected Apps. After that, try again."
         ),
         status=403,
     ),
@@ -212,7 +212,7 @@ FAILURES: Mapping[str, Failure] = {
         happened=_("Missing: %(scopes)s."),
         mend=_(
             "The people who run this site can add it to the connected app, under Selected OAuth Scopes. "
-            "After that, begin again."
+            "After that, try again."
         ),
         ours=True,
     ),
@@ -223,7 +223,7 @@ FAILURES: Mapping[str, Failure] = {
             "The people who run this site can mend it: the connected app needs the scope “Perform requests at any "
             "time (refresh_token, offline_access)” under Selected OAuth Scopes, and SCOPES in this site's "
             "settings has to hold refresh_token. Salesforce calls the scope refresh_token or "
-            "offline_access. After that, begin again."
+            "offline_access. After that, try again."
         ),
         ours=True,
     ),
