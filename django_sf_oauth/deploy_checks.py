@@ -8,28 +8,31 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
+from django.utils.encoding import force_str
 
 from . import conf
 from .checks import Found, _error, _warning
 from .conf import AppSettings
 from .exceptions import ConfigurationError
+from .key_checks import HOW_TO_MAKE_ONE
 from .protocol.hosts import host_of, is_loopback_host
 
 __all__ = ["check_deployment"]
 
 SIGNED_COOKIES = "django.contrib.sessions.backends.signed_cookies"
+PUBLISHED = "a long random text that nobody else knows"  # the key in the documentation
 # They write requests and answers, or the addresses of callbacks, at DEBUG.
 TALKATIVE = ("oauthlib", "requests_oauthlib", "requests_oauthlib.oauth2_session")
 
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """E050 to E052, W060 to W063: what is right on a developer's machine alone."""
+    """E050 to E053, W060 to W063: what is right on a developer's machine alone."""
     try:
         apps = list(conf.get_apps().values())
     except ConfigurationError:
         apps = []  # E001 and E003 say so
-    return [*_callback(apps), *_fake(apps), *_logging(), *_sessions()]
+    return [*_callback(apps), *_fake(apps), *_keys(), *_logging(), *_sessions()]
 
 
 def _callback(apps: Sequence[AppSettings]) -> Found:
@@ -65,6 +68,13 @@ def _is_plugged() -> bool:
     from .adapters import PooledAdapter, shared_adapter  # not at start-up: they bring requests
 
     return not isinstance(shared_adapter(), PooledAdapter)
+
+
+def _keys() -> Found:
+    keys = getattr(settings, "FERNET_KEYS", None) or ()
+    if any(force_str(key, errors="replace").replace("-", " ") == PUBLISHED for key in keys):
+        message = "A key in FERNET_KEYS is that of the documentation, which everybody knows."
+        yield _error(53, message, HOW_TO_MAKE_ONE)
 
 
 def _logging() -> Found:

@@ -16,7 +16,7 @@ from django.utils.encoding import force_bytes
 from .exceptions import ConfigurationError
 from .keyring import configured_keys, key_provider, keyring
 
-__all__ = ["check_keys", "check_provided_keys"]
+__all__ = ["HOW_TO_MAKE_ONE", "check_keys", "check_provided_keys"]
 
 Found = Iterator[CheckMessage]
 

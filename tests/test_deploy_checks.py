@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from django.test import override_settings
 
 from django_sf_oauth.deploy_checks import check_deployment
 from django_sf_oauth.testing import FakeSalesforce
+from tests.pages import ROOT
 from tests.test_checks import app, ids
 
 # What a site says that is ready.
@@ -47,6 +50,8 @@ def logging_of(**levels: Any) -> dict[str, Any]:
             [],
             id="behind-a-proxy",
         ),
+        pytest.param({"FERNET_KEYS": ["a key of this site", b"\xff"]}, [], id="keys-of-its-own"),
+        pytest.param({"FERNET_KEYS": None}, [], id="no-keys"),
         pytest.param({"ALLOWED_HOSTS": ["*"]}, ["W061"], id="any-host"),
         pytest.param({"USE_X_FORWARDED_HOST": True}, ["W061"], id="host-from-a-header"),
         pytest.param(
@@ -81,3 +86,11 @@ def test_what_must_not_go_live_is_found(values: dict[str, Any], expected: list[s
 
 def test_a_fake_that_is_plugged_in_does_not_go_live(fake_salesforce: FakeSalesforce) -> None:
     assert ids(found_with()) == ["E052"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-connection.md"])
+def test_the_key_of_the_documentation_does_not_go_live(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (keys,) = re.findall(r"^FERNET_KEYS = (\[.*?\])", text, re.MULTILINE)
+
+    assert ids(found_with(FERNET_KEYS=ast.literal_eval(keys))) == ["E053"]
