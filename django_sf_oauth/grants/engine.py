@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from .contract import Grant, GrantStore, Outcome
 
@@ -26,11 +26,15 @@ HANGS = 180.0
 
 Refresh = Callable[..., Outcome]
 See = Callable[[], Grant | None]
+What = tuple[int, int, bool, bool]
+"""Key, generation, and whether it is forced, or ahead of need."""
 
 
-class _Flight(NamedTuple):
-    began: float
-    outcome: Future[Outcome]
+@dataclass(slots=True, eq=False)
+class _Flight:
+    outcome: Future[Outcome] = field(init=False)
+    began: float | None = None
+    """When a thread took it up, by the engine's clock."""
 
 
 class Engine:
@@ -49,7 +53,8 @@ class Engine:
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[tuple[int, int, bool, bool], _Flight] = {}
+        self._flights: dict[What, _Flight] = {}
+        self._hanging: set[_Flight] = set()  # others have taken their places
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sf-oauth-refresh")
 
     def refresh(
@@ -86,12 +91,17 @@ class Engine:
         if self._store.inline():
             return self._run_inline(*what)
         with self._lock:
-            now = self._monotonic()
             flight = self._flights.get(what)
-            if flight is None or now - flight.began > HANGS:
-                outcome = self._threads.submit(self._fly, now, *what, see() if see else None)
-                flight = self._flights[what] = _Flight(began=now, outcome=outcome)
+            if flight is None or self._hangs(flight):
+                later = _Flight()
+                later.outcome = self._threads.submit(self._fly, later, what, see() if see else None)
+                if flight is not None:
+                    self._hanging.add(flight)
+                flight = self._flights[what] = later
             return flight.outcome
+
+    def _hangs(self, flight: _Flight) -> bool:
+        return flight.began is not None and self._monotonic() - flight.began > HANGS
 
     def drain(self, timeout: float) -> bool:
         """Waits until no refresh is under way: an exchange that is killed may have rotated the token already.
@@ -103,7 +113,7 @@ class Engine:
             Whether all have ended.
         """
         with self._lock:
-            outcomes = [flight.outcome for flight in self._flights.values()]
+            outcomes = [flight.outcome for flight in (*self._flights.values(), *self._hanging)]
         return not wait(outcomes, timeout).not_done
 
     def _run_inline(self, key: int, generation: int, forced: bool, ahead: bool) -> Future[Outcome]:
@@ -114,18 +124,18 @@ class Engine:
             done.set_exception(error)
         return done
 
-    def _fly(
-        self, began: float, key: int, generation: int, forced: bool, ahead: bool, seen: Grant | None
-    ) -> Outcome:
+    def _fly(self, flight: _Flight, what: What, seen: Grant | None) -> Outcome:
+        flight.began = self._monotonic()
+        key, generation, forced, ahead = what
         try:
             return self._refresh(key, generation, forced=forced, ahead=ahead, seen=seen)
         finally:
-            self._land(began, (key, generation, forced, ahead))
+            self._land(flight, what)
             self._store.let_go()
 
-    def _land(self, began: float, what: tuple[int, int, bool, bool]) -> None:
+    def _land(self, flight: _Flight, what: What) -> None:
         with self._lock:
+            self._hanging.discard(flight)
             # It is not there if no thread could be started for it; one that hung has been replaced.
-            flight = self._flights.get(what)
-            if flight is not None and flight.began == began:
+            if self._flights.get(what) is flight:
                 del self._flights[what]

@@ -19,7 +19,6 @@ __all__ = [
     "CANARY",
     "TRIPPED",
     "alarm_is_new",
-    "alarm_is_on",
     "end_tested",
     "gate",
     "hold_host",
@@ -97,11 +96,6 @@ def hold_host(grant: Grant) -> None:
     now = timezone.now()
     scope = f"host:{host_of(grant.login_url)}"
     put(scope, reason=BREAKER, until=now + BREAKER_LASTS, probe_at=now + _pause(grant))
-
-
-def alarm_is_on(app: str, reason: str) -> bool:
-    """Whether an incident goes on that began with this refusal of the app."""
-    return is_in_force(f"alarm:{app}", reason=reason)
 
 
 def alarm_is_new(app: str, reason: str) -> bool:

@@ -91,9 +91,9 @@ class RowStore:
     def claim(self, grant: Grant, *, lease: float) -> Claim | None:
         if grant.lease_left is not None and grant.lease_left > 0:
             return None
-        return _claimed(grant, lease, self._update_alone)
+        return _claimed(grant, lease, self._claim_alone)
 
-    def _update_alone(self, update: RowUpdate) -> bool:
+    def _claim_alone(self, update: RowUpdate) -> bool:
         if self.inline():
             return update_row(_alias(), update)
         with self._own_commit():
@@ -119,8 +119,15 @@ class RowStore:
             note(before, *reasons)
 
     def _update(self, update: RowUpdate) -> bool:
-        """Together with others where that goes, else alone."""
-        return (not self.inline() and commits.update(update)) or self._update_alone(update)
+        """Together with others where that goes, else alone.
+
+        Then it waits for whoever holds the row, or the table, as long as the database lets it: it has a token in
+        hand, which nobody else can store.
+        """
+        if not self.inline() and commits.update(update):
+            return True
+        self._enter()
+        return update_row(_alias(), update)
 
     def _store_with_care(self, claim: Claim, answer: TokenAnswer, took: float) -> Grant | None:
         """For a connection that recovers, or whose row has changed while Salesforce was asked."""
@@ -165,7 +172,7 @@ class RowStore:
             if verdict.kind == "dead":
                 verdict = fleet_guard.weigh(row, verdict)
             elif verdict.kind == "blocked":
-                verdict = app_blocks.weigh(row, claim, verdict)
+                verdict = app_blocks.weigh_block(row, claim, verdict)
             _rows().filter(pk=row.pk).update(**_values_of(verdict))
             failed = _rows().get(pk=row.pk)
             _tell(failed, grant, verdict, took)
@@ -173,8 +180,8 @@ class RowStore:
             note(grant, "org_changed")
         if verdict.kind == "dead" and not row.withheld:  # what was withheld before has been weighed already
             fleet_guard.consider(failed)
-        if (verdict.kind, verdict.reason) == ("misconfigured", app_blocks.APP_BLOCKED):
-            app_blocks.withdraw_blocks(failed)
+        if verdict.reason == app_blocks.APP_BLOCKED:
+            app_blocks.consider_block(failed)
         return verdict
 
     def keeps_for(self) -> float:
@@ -243,11 +250,12 @@ def _others_may_have_asked(row: SalesforceConnection, claim: Claim) -> bool:
     """Whether somebody spent the same refresh token while this answer waited to be stored, past its lease.
 
     It may have ended the grant then, and is what a later refusal has to be put down to. Who got an answer has
-    moved the generation on, and shows that it had not.
+    moved the generation on, and shows that it had not, unless somebody was refused after that.
     """
     if row.generation == claim.grant.generation:
         return row.lease_owner != claim.owner  # theirs, or given back with a verdict
-    return row.lease_owner not in (None, claim.owner)
+    was_refused = row.status != Status.ACTIVE or row.retry_at is not None or bool(row.withheld)
+    return row.lease_owner not in (None, claim.owner) or was_refused
 
 
 def _alias() -> str:

@@ -262,6 +262,7 @@ def test_a_refresh_that_hangs_does_not_take_those_with_it_who_come_later(exchang
     some_store: Any = Store()
     engine = Engine(some_store, exchange, monotonic=lambda: now[0])
     hangs = engine.submit(1, 7)
+    assert exchange.started.acquire(timeout=SOON)
     now[0] = HANGS
     assert engine.submit(1, 7) is hangs
 
@@ -270,6 +271,8 @@ def test_a_refresh_that_hangs_does_not_take_those_with_it_who_come_later(exchang
 
     assert later is not hangs
     assert engine.submit(1, 7) is later
+    assert exchange.started.acquire(timeout=SOON)
+    assert not engine.drain(0.01)
     exchange.may_end.set()
     assert [hangs.result(SOON), later.result(SOON)] == [RENEWED] * 2
 
@@ -301,3 +304,35 @@ def test_a_refresh_that_hung_may_end_beside_the_one_in_its_place(exchange: Excha
     assert len(exchange.calls) == 2
     exchange.may_end.set()
     assert later.result(SOON) is RENEWED
+
+
+def test_a_worker_that_ends_waits_for_what_hangs_too(exchange: Exchange) -> None:
+    now = [0.0]
+    some_store: Any = Store()
+    engine = Engine(some_store, exchange, monotonic=lambda: now[0])
+    engine.submit(1, 7)
+    assert exchange.started.acquire(timeout=SOON)
+    now[0] = HANGS + 1
+    hangs_may_end, exchange.may_end = exchange.may_end, threading.Event()
+    exchange.may_end.set()
+    assert engine.submit(1, 7).result(SOON) is RENEWED
+
+    assert not engine.drain(0.01)
+
+    hangs_may_end.set()
+    assert engine.drain(SOON)
+
+
+def test_what_waits_for_a_thread_does_not_hang(exchange: Exchange) -> None:
+    now = [0.0]
+    some_store: Any = Store()
+    engine = Engine(some_store, exchange, monotonic=lambda: now[0])
+    for key in range(THREADS):
+        engine.submit(key, 7)
+    waits = engine.submit(THREADS, 7)
+    now[0] = HANGS + 1
+
+    assert engine.submit(THREADS, 7) is waits
+
+    exchange.may_end.set()
+    assert waits.result(SOON) is RENEWED
