@@ -20,16 +20,18 @@ from django_sf_oauth.grants.verdict import misconfigured
 
 from .connection import SalesforceConnection
 from .event import ConnectionEvent
+from .hold import Hold
 from .holds import alarm_is_new, is_in_force, put
 from .record import notify
 from .withdrawing import withdraw
 
-__all__ = ["APP_BLOCKED", "consider_block", "weigh_block"]
+__all__ = ["APP_BLOCKED", "consider_block", "release", "weigh_block"]
 
 logger = logging.getLogger("django_sf_oauth.holds")
 
 APP_BLOCKED = "app_blocked"
 ORGS = 3  # that block an app within the window
+RELEASED = "released"
 LASTS = timedelta(days=1)  # then it is looked at anew: an org that goes on blocking it speaks for itself
 
 
@@ -62,6 +64,19 @@ def _trip(row: SalesforceConnection) -> None:
         is_first = put(_scope(row.app), reason=APP_BLOCKED, until=timezone.now() + LASTS)
         if is_first and alarm_is_new(row.app, APP_BLOCKED):
             notify(signals.app_misconfigured, row, reason=APP_BLOCKED, app=row.app)
+
+
+def release(scope: str) -> bool:
+    """The operator's word that the orgs mean it: for a day, each is believed.
+
+    Returns:
+        Whether it is such a scope at all.
+    """
+    if not scope.endswith(f".{APP_BLOCKED}"):
+        return False
+    marks = Hold.objects.using(_alias()).filter(scope=scope)
+    marks.update(reason=RELEASED, until=timezone.now() + LASTS)
+    return True
 
 
 def _is_blocked_everywhere(app: str) -> bool:

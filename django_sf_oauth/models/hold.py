@@ -35,7 +35,8 @@ class Hold(models.Model):
 
     ``all``, ``app:<alias>`` and ``org:<18 characters>`` are the kill switch: no connection is used or refreshed.
     ``host:<token host>`` is the breaker: no token request there. ``fleet:<alias>`` is the fleet guard: verdicts on
-    dead grants of the app are withheld. ``alarm:<alias>``: `app_misconfigured` has been sent. ``digest:<alias>``:
+    dead grants of the app are withheld. ``alarm:<alias>``: `app_misconfigured` has been sent;
+    with ``.app_blocked`` after it, because several orgs block the app. ``digest:<alias>``:
     so has the digest. ``rate:<alias>:<token host>``: as many refreshes as the rate of the app allows have been
     claimed.
     """

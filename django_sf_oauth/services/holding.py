@@ -10,7 +10,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from django_sf_oauth.conf import get_app, get_apps
-from django_sf_oauth.models import Hold, SalesforceConnection, fleet_guard, holds
+from django_sf_oauth.models import Hold, SalesforceConnection, app_blocks, fleet_guard, holds
 from django_sf_oauth.models.queryset import SalesforceConnectionQuerySet
 from django_sf_oauth.protocol.identity import to_18
 
@@ -123,6 +123,8 @@ def concerned(scope: str) -> SalesforceConnectionQuerySet:
 def release(scope: str) -> int:
     """Ends a hold. Releasing the fleet guard means that its verdicts are right: it flags those connections.
 
+    In the same way, orgs that block the app are believed.
+
     Returns:
         How many connections were flagged.
 
@@ -131,5 +133,6 @@ def release(scope: str) -> int:
     """
     if scope.startswith(FLEET):
         return fleet_guard.release(get_app(scope.removeprefix(FLEET)))
-    holds.lift(scope)
+    if not app_blocks.release(scope):
+        holds.lift(scope)
     return 0

@@ -151,13 +151,17 @@ def test_an_org_that_goes_on_blocking_it_speaks_for_itself_after_that(
     assert states() == {BLOCKED: 1, WELL: len(rows) - 1}
 
 
-def test_the_operator_may_say_that_they_are_blocked_indeed(rows: list[SalesforceConnection]) -> None:
+def test_the_operator_may_say_that_they_are_blocked_indeed(
+    rows: list[SalesforceConnection], alarms: list[str], clock: Clock
+) -> None:
     for row in rows[:ORGS]:
         error_of(row)
 
     call_command("sf_oauth_holds", "--release", MARK, "--yes")
 
-    assert error_of(rows[ORGS]) is AccessBlocked
+    clock.ahead += MINUTE
+    assert [error_of(row) for row in rows] == [AccessBlocked] * len(rows)
+    assert (states(), alarms) == ({BLOCKED: len(rows)}, ["app_blocked"])
 
 
 def test_another_alarm_of_the_app_does_not_keep_it_from_being_noticed(
