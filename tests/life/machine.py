@@ -166,6 +166,7 @@ class Life(RuleBasedStateMachine):
                     self.end_leases()
                 case "the lease ends and another process asks":
                     self.ask_after_the_lease(person)
+                    self.witness.overtaken.add(person)
                 case "disconnect":
                     self.give_up(person)
                 case "reconnect":

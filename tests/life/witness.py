@@ -22,6 +22,7 @@ class Witness:
     leased: whose lease was left behind by a process that died.
     doubts: by token, how often the site may have missed the answer to it: so often it may be sent once more.
     doubtful: the tokens that still are in a row with such a doubt.
+    overtaken: whose refresh was under way just now when another process tried the same token, past its lease.
     undelivered: tokens that Salesforce has issued and the site never got.
     provoked: tokens for which two requests at once were made on purpose.
     insisted: dead tokens that somebody had tried again by force.
@@ -33,6 +34,7 @@ class Witness:
         self.leased: set[Person] = set()
         self.doubts: Counter[str] = Counter()
         self.doubtful: set[str] = set()
+        self.overtaken: set[Person] = set()
         self.undelivered: set[str] = set()
         self.provoked: set[str] = set()
         self.insisted: set[str] = set()
@@ -64,6 +66,7 @@ class Witness:
             self.only_the_dead_are_flagged_and_for_the_right_reason(row, token)
             self.what_was_given_up_leaves_nothing_behind(row)
             self.each_change_of_state_is_told_once(row)
+        self.overtaken.clear()
         self.no_token_is_lost_but_by_a_lost_answer()
         self.a_token_is_sent_again_only_in_doubt()
         self.no_two_requests_are_in_flight_for_one_token()
@@ -75,6 +78,9 @@ class Witness:
         if row.generation > before:
             self.doubtful.discard(self.token(person))
             self.leased.discard(person)
+            if person in self.overtaken:
+                # What was stored then is the newest, and may have been ended by the other's try all the same.
+                self.doubtful.add(self.token(person))
         self.generations[person] = row.generation
 
     def only_the_dead_are_flagged_and_for_the_right_reason(
