@@ -56,9 +56,8 @@ class AsyncConnectionAuth(httpx2.Auth):
         # Before the token is read: with another task's refresh in between, a refusal of the old token would be
         # taken for one of the new, and lead to another refresh.
         generation, instance_url = connection.generation, connection.instance_url
-        token = await connection.abearer()
         raise_unless_trusted(instance_url, connection.app)
-        request.headers["Authorization"] = f"Bearer {token}"
+        request.headers["Authorization"] = f"Bearer {await connection.abearer()}"
         response = yield request
         if not await _is_expired(response, instance_url):
             return

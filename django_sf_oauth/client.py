@@ -63,9 +63,8 @@ class ConnectionAuth(AuthBase):
             # Before the token is read: with another thread's refresh in between, the hook would hold the new
             # generation for the refused one, and refresh again.
             request.hooks["response"].append(_Renewal(connection))
-            token = connection.bearer()
             raise_unless_trusted(connection.instance_url, connection.app)
-            request.headers["Authorization"] = f"Bearer {token}"
+            request.headers["Authorization"] = f"Bearer {connection.bearer()}"
         return request
 
 
