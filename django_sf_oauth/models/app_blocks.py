@@ -72,7 +72,7 @@ def release(scope: str) -> bool:
     Returns:
         Whether it is such a scope at all.
     """
-    if not scope.endswith(f".{APP_BLOCKED}"):
+    if not (scope.startswith("alarm:") and scope.endswith(f".{APP_BLOCKED}")):
         return False
     marks = Hold.objects.using(_alias()).filter(scope=scope)
     marks.update(reason=RELEASED, until=timezone.now() + LASTS)

@@ -50,7 +50,7 @@ class RowUpdate:
 
 @sensitive_variables()
 def update_row(alias: str, update: RowUpdate) -> bool:
-    """Updates one row, in the caller's transaction. Returns whether there was such a row."""
+    """Updates one row; outside a transaction in a commit of its own. Returns whether there was such a row."""
     connection = connections[alias]
     assignments, parameters = _assignments(update, connection)
     conditions, more = _conditions(update, connection)
